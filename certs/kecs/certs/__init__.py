@@ -1,0 +1,1 @@
+"""Root, issuer, intermediates and leaves: issuing (pure) and keeping (edge)."""

@@ -1,0 +1,1 @@
+"""The vocabulary of KECS: names, errors, settings. Pure."""

@@ -1,0 +1,37 @@
+"""The names that the parts share: annotations, labels, containers, ports, addresses. Spelled once, here."""
+
+from typing import Final
+
+MODE_ANNOTATION: Final = "kecs.io/aws-proxy-mode"
+"""sidecar | environment | disabled | auto; on a pod, or on a namespace as its default."""
+ENABLED_ANNOTATION: Final = "kecs.io/aws-proxy-enabled"
+LEGACY_ENABLED_ANNOTATION: Final = "kecs.io/inject-aws-proxy"
+"""The older spelling of ENABLED_ANNOTATION."""
+ENDPOINT_ANNOTATION: Final = "kecs.io/localstack-endpoint"
+DEBUG_ANNOTATION: Final = "kecs.io/aws-proxy-debug"
+SELECTOR_LABEL: Final = "kecs.io/aws-proxy"
+SELECTOR_LABEL_VALUE: Final = "enabled"
+
+INIT_CONTAINER: Final = "aws-proxy-init"
+SIDECAR_CONTAINER: Final = "aws-proxy-sidecar"
+
+PROXY_UID: Final = 14566
+PROXY_GID: Final = 14566
+RELAY_PORT: Final = 14571
+DNS_PORT: Final = 14553
+ADMIN_PORT: Final = 14580
+
+DEFAULT_ACCOUNT: Final = "000000000000"
+DEFAULT_REGION: Final = "us-east-1"
+
+IMDS_IPV4: Final = "169.254.169.254"
+IMDS_IPV6: Final = "fd00:ec2::254"
+ECS_METADATA_IPV4: Final = "169.254.170.2"
+POD_IDENTITY_IPV4: Final = "169.254.170.23"
+POD_IDENTITY_IPV6: Final = "fd00:ec2::23"
+
+METADATA_IPV4: Final = (IMDS_IPV4, ECS_METADATA_IPV4, POD_IDENTITY_IPV4)
+METADATA_IPV6: Final = (IMDS_IPV6, POD_IDENTITY_IPV6)
+
+SYNTHETIC_RANGE: Final = "198.19.0.0/16"
+"""Where the DNS forwarder puts AWS names. Only the addresses it has given out mean AWS: others use this range too."""

@@ -1,0 +1,1 @@
+"""Redirect rules and trust bundle inside a pod. Standard library only."""

@@ -1,0 +1,1 @@
+"""Pod in, patch out: which pods are injected, and how."""

@@ -1,0 +1,1 @@
+"""The machine-local pod of 'kecs run': namespaces, DNS, processes, terminals."""

@@ -1,0 +1,192 @@
+"""The seam between the data path and decisions: what the relay asks, and what it may be told.
+
+The relay knows bytes, sockets and time; it knows neither AWS services nor Kubernetes. Whoever runs it passes a
+`Decider`. Every method returns at once and does no I/O.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from kecs.aws.head import Answer, RequestHead, ResponseHead
+
+
+class Address(NamedTuple):
+    """An IP address in text form, and a port."""
+
+    host: str
+    port: int
+
+
+class Wire(StrEnum):
+    """What the first bytes of a client look like."""
+
+    TLS = "tls"
+    HTTP = "http"
+    CONNECT = "connect"
+    """An HTTP proxy's CONNECT: `name` and `port` are its authority."""
+    OTHER = "other"
+    SILENT = "silent"
+    """Nothing was said within the peek time: the server may speak first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A client's connection as accepted. `destination` is where the client wanted to go."""
+
+    number: int
+    client: Address
+    destination: Address
+    origin: str = "redirect"
+    """Which listener accepted it: redirect | admin | engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peeked:
+    """What the first bytes say. Nothing has been consumed."""
+
+    wire: Wire
+    name: str = ""
+    """SNI, Host or CONNECT authority: lower case, without port and trailing dot; empty when absent."""
+    port: int = 0
+    alpn: tuple[str, ...] = ()
+
+
+class Look(StrEnum):
+    """How to treat a new connection before its first bytes are known."""
+
+    PEEK = "peek"
+    """Look at the client's first bytes before anything is dialled; after the peek time the wire is SILENT."""
+    DIAL = "dial"
+    """Dial the original destination, then pass, unless the client speaks first with CONNECT to a name that is
+    intercepted (asked through `connection` with wire CONNECT or OTHER)."""
+    SERVE = "serve"
+    """Plain HTTP served by us: no peek (metadata addresses, admin port, the engine's way back)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Tunnel undecrypted to the original destination."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminate:
+    """End TLS here with a certificate for this name, then serve HTTP/1.1."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Serve plain HTTP/1.1. After CONNECT: answer 200, then ask `connection` again with what follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """Tunnel the bytes, untouched, to an engine of ours that listens here."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """Reset the connection; `reason` is a stable snake_case word for logs and metrics."""
+
+    reason: str
+
+
+type Verdict = Pass | Terminate | Serve | Handover | Refuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A backend's address. It comes from configuration, never from a client."""
+
+    host: str
+    port: int
+    tls_name: str = ""
+    """Not empty: speak TLS and verify this name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """Send this head and the body, verbatim, to the upstream. `context` comes back in `response` and `failed`."""
+
+    upstream: Upstream
+    head: RequestHead
+    context: Any = None
+
+
+class Failure(StrEnum):
+    """Why an exchange could not be completed with the upstream; the closed set of reasons."""
+
+    CONNECT = "upstream_connect"
+    CONNECT_TIMEOUT = "upstream_connect_timeout"
+    TIMEOUT = "upstream_timeout"
+    RESET = "upstream_reset"
+    INVALID = "upstream_invalid_response"
+    OVERLOAD = "overload"
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request and its response, as the record of it. The relay fills it, the decider reads it."""
+
+    connection: Connection
+    name: str
+    """The SNI or Host on which the connection was intercepted."""
+    head: RequestHead
+    context: Any = None
+    status: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
+    """Body bytes as on the wire."""
+    upstream: Upstream | None = None
+    started: float = 0.0
+    """Seconds of the loop's monotonic clock."""
+    ended: float = 0.0
+    reason: str = ""
+    """Empty when all went well; else a Failure, or why the request was refused."""
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+class Decider(Protocol):
+    """Whoever decides what the relay does."""
+
+    def look(self, connection: Connection) -> Look:
+        """Say how to treat a connection before its first bytes are known."""
+
+    def connection(self, connection: Connection, peeked: Peeked) -> Verdict:
+        """Decide on the first bytes."""
+
+    def body_wanted(self, connection: Connection, head: RequestHead) -> int:
+        """Return how many bytes of the body `request` needs to see, at most; usually 0."""
+
+    def request(self, exchange: Exchange, body: bytes) -> Forward | Answer:
+        """Choose an upstream and the head it gets, or answer. `body` is what `body_wanted` asked for, or all there is."""
+
+    def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead:
+        """Return the head that the client gets."""
+
+    def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
+        """Answer for an upstream that did not."""
+
+    def invalid(self, exchange: Exchange | None, status: int, detail: str) -> Answer:
+        """Answer for a request that can't be understood (400, 408, 413, 431, 501)."""
+
+    def record(self, exchange: Exchange) -> None:
+        """Take note of a finished exchange: the access log and metrics."""
+
+    def closed(
+        self, connection: Connection, verdict: Verdict, peeked: Peeked, reason: str, sent: int, received: int
+    ) -> None:
+        """Take note of a connection's end (`sent` = bytes to the destination), for what `record` does not see:
+        passes, handovers, refusals, TLS alerts (reason `tls_alert_unknown_ca`, `tls_handshake_failed`, …)."""
+
+
+type Dialled = Callable[[socket.socket | OSError], None]
+type Dial = Callable[[Connection, Dialled], None]
+"""Dial a connection's original destination without blocking; call back once with a connected non-blocking socket or
+the error. The default dials `destination`; `kecs run` hands out sockets it dialled while it held the SYN."""
