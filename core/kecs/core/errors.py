@@ -3,8 +3,10 @@
 KecsError                  exit code 1
 ├── UsageError         2   the command line is wrong
 ├── ConfigError        2   a setting is unknown, of the wrong type or impossible
-├── BackendError       1   a backend can't be used as asked
+├── BackendError       2   a backend can't be used as asked
 ├── AuthorityError     1   a key or certificate of the authority can't be used
+├── CommandNotFoundError 127  the command to run does not exist
+├── NotExecutableError 126  the command to run can't be executed
 ├── MachineError       1   the machine lacks or forbids what is needed
 └── ProtocolError          bytes from a peer that can't be understood; `status` is what to answer
 """
@@ -36,6 +38,8 @@ class ConfigError(KecsError, ValueError):
 class BackendError(KecsError):
     """A backend can't be used as asked."""
 
+    exit_code = 2
+
 
 class AuthorityError(KecsError):
     """A key or certificate of the authority can't be used."""
@@ -43,6 +47,18 @@ class AuthorityError(KecsError):
 
 class MachineError(KecsError, OSError):
     """The machine lacks or forbids what is needed: a kernel feature, a tool, a permission."""
+
+
+class CommandNotFoundError(KecsError):
+    """The command to run does not exist; 127 is what a shell answers."""
+
+    exit_code = 127
+
+
+class NotExecutableError(KecsError):
+    """The command to run can't be executed; 126 is what a shell answers."""
+
+    exit_code = 126
 
 
 class ProtocolError(KecsError, ValueError):

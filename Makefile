@@ -1,0 +1,41 @@
+# One word per task. `make` lists them.
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format generate golden lock clean
+
+help:  ## list the tasks
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup:  ## find a Python, make .venv from the lock file
+	@scripts/setup.sh
+
+demo: setup  ## an unmodified boto3 program against the emulator, through the transparent proxy
+	@echo '$$ kecs run -- python examples/quickstart/app.py'
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" kecs run -- python examples/quickstart/app.py
+
+test:  ## the whole test suite, checks included
+	@scripts/setup.sh --clients
+	@$(MAKE) --no-print-directory check
+	$(PYTHON) -m pytest -q $(PYTEST_ARGS)
+
+check: setup  ## ruff, format, mypy strict, import contracts
+	$(PYTHON) -m ruff check -q .
+	$(PYTHON) -m ruff format -q --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports --no-logo
+
+format: setup  ## let ruff mend what it can
+	$(PYTHON) -m ruff check -q --fix . ; $(PYTHON) -m ruff format -q .
+
+generate: setup  ## tables of the AWS wire from botocore's data
+	$(PYTHON) scripts/generate_tables.py
+
+golden: setup  ## rewrite golden files; review the diff
+	KECS_UPDATE_GOLDEN=1 $(PYTHON) -m pytest -q tests
+
+lock: setup  ## resolve requirements.lock anew
+	$(PYTHON) -m uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header \
+		--group dev pyproject.toml -o requirements.lock
+
+clean:  ## remove what set-up and tests made
+	rm -rf .venv .cache tests/clients/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

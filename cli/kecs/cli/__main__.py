@@ -1,0 +1,5 @@
+"""`python -m kecs.cli`."""
+
+from kecs.cli.main import main
+
+main()

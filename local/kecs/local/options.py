@@ -1,0 +1,99 @@
+"""What `kecs run` was asked for, as values; wrong ones are refused with a hint. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kecs.core import names
+from kecs.core.errors import UsageError
+
+_PORT_MAX = 65535
+
+
+class LogFormat(StrEnum):
+    """How calls are written as they happen."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class SummaryFormat(StrEnum):
+    """How the calls are summed up at the end."""
+
+    TABLE = "table"
+    JSON = "json"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """A port inside the namespace that the host reaches on its loopback address."""
+
+    host_port: int
+    inside_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """One `kecs run`."""
+
+    command: tuple[str, ...]
+    backend: str = ""
+    """URL of an emulator; empty for the embedded one."""
+    controlplane: str = ""
+    """URL that answers ECS and ELBv2; empty for the backend."""
+    region: str = ""
+    """Empty: from the caller's environment or AWS configuration file, else the default."""
+    account: str = names.DEFAULT_ACCOUNT
+    publish: tuple[Publish, ...] = ()
+    log: str = "-"
+    """A file, or `-` for standard error."""
+    log_format: LogFormat = LogFormat.TEXT
+    quiet: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    dns: bool = True
+    inspect: bool = False
+    keep: bool = False
+    """Leave processes that outlive the command."""
+    summary: SummaryFormat = SummaryFormat.TABLE
+    timings: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.command:
+            raise UsageError("no command to run", hint="put it behind two dashes: kecs run -- python app.py")
+        if not re.fullmatch(r"\d{12}", self.account):
+            raise UsageError(
+                f'--account is "{self.account}"', hint="an AWS account id has 12 digits, e.g. 000000000000"
+            )
+        if self.region and not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d+", self.region):
+            raise UsageError(f'--region is "{self.region}"', hint="name it as AWS does, e.g. eu-west-1")
+
+
+def publishes(values: Sequence[str]) -> tuple[Publish, ...]:
+    """Read `PORT` or `HOSTPORT:PORT`, each once."""
+    found = tuple(_publish(value) for value in values)
+    ports = [publish.host_port for publish in found]
+    for port in ports:
+        if ports.count(port) > 1:
+            raise UsageError(f"--publish names host port {port} twice", hint="give each its own: HOSTPORT:PORT")
+    return found
+
+
+def _publish(value: str) -> Publish:
+    match = re.fullmatch(r"(?:(\d{1,5}):)?(\d{1,5})", value)
+    if match is None or not all(1 <= int(part) <= _PORT_MAX for part in match.groups(default="1")):
+        raise UsageError(f'--publish is "{value}"', hint="give PORT or HOSTPORT:PORT, each from 1 to 65535")
+    inside = int(match[2])
+    return Publish(host_port=int(match[1] or inside), inside_port=inside)
+
+
+def variables(values: Iterable[str]) -> dict[str, str]:
+    """Read `NAME=VALUE` settings of --env; the last of a name wins."""
+    found = {}
+    for value in values:
+        name, equals, content = value.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise UsageError(f'--env is "{value}"', hint="give NAME=VALUE, e.g. --env LOG_LEVEL=debug")
+        found[name] = content
+    return found
