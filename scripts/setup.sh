@@ -59,7 +59,7 @@ if [ "$(cat .venv/.setup 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/pyt
   fi
   say "installing $(grep -c '==' requirements.lock) locked packages"
   VIRTUAL_ENV="$PWD/.venv" "$uv" pip install -q --require-hashes -r requirements.lock
-  VIRTUAL_ENV="$PWD/.venv" "$uv" pip install -q --no-deps --editable .
+  VIRTUAL_ENV="$PWD/.venv" "$uv" pip install -q --no-deps --no-build-isolation --editable .
   printf '%s\n' "$wanted" >.venv/.setup
 fi
 need_tool iptables iptables

@@ -2,8 +2,8 @@
 
 import hashlib
 import io
-import urllib.error
 import urllib.request
+from collections.abc import Callable
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -62,11 +62,12 @@ def multipart() -> None:
 
 def errors() -> None:
     s3 = boto3.client("s3")
-    for call, code in (
+    calls: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: s3.get_object(Bucket=BUCKET, Key="absent"), "NoSuchKey"),
         (lambda: s3.list_objects_v2(Bucket="no-such-bucket-here"), "NoSuchBucket"),
         (lambda: s3.head_object(Bucket=BUCKET, Key="absent"), "404"),
-    ):
+    )
+    for call, code in calls:
         try:
             call()
         except ClientError as error:

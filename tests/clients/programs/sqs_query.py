@@ -8,6 +8,9 @@ import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+credentials = boto3.Session().get_credentials()
+assert credentials
+
 
 def call(**parameters: str) -> ET.Element:
     url = "https://sqs.us-east-1.amazonaws.com/"
@@ -15,7 +18,7 @@ def call(**parameters: str) -> ET.Element:
     request = AWSRequest(
         "POST", url, data=body, headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     )
-    SigV4Auth(boto3.Session().get_credentials(), "sqs", "us-east-1").add_auth(request)
+    SigV4Auth(credentials, "sqs", "us-east-1").add_auth(request)
     sent = urllib.request.Request(url, data=body.encode(), headers=dict(request.headers.items()), method="POST")
     with urllib.request.urlopen(sent) as response:
         return ET.fromstring(response.read())  # noqa: S314 - our own emulator's

@@ -1,0 +1,264 @@
+"""Make aws/kecs/aws/data/*.json from the installed botocore's data. With --check, only say what would change."""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import botocore
+import botocore.session
+from botocore.endpoint_provider import EndpointProvider
+from botocore.exceptions import EndpointProviderError
+
+from kecs.aws.hosts import SUFFIXES, split, without_fips
+from kecs.aws.partitions import PARTITIONS
+from kecs.aws.s3_hosts import parse_s3
+
+DATA = Path(__file__).resolve().parent.parent / "aws" / "kecs" / "aws" / "data"
+PROTOCOLS = {"smithy-rpc-v2-cbor": "cbor"}
+
+# Below these, resources' own hosts stand; endpoint rules name them only as templates, or not at all.
+EXTRA_PREFIXES = {
+    "ddb": "dynamodb",
+    "search-ddb": "dynamodb",
+    "streams-ddb": "dynamodbstreams",
+    "control-kinesis": "kinesis",
+    "data-kinesis": "kinesis",
+    "control-kinesis-queues": "kinesis",
+    "data-kinesis-queues": "kinesis",
+    "endpoint.events": "events",
+    "endpoints.email": "sesv2",
+    "cloudfront-kvs": "cloudfront-keyvaluestore",
+    "osm": "opensearchmemory",
+    "queue": "sqs",
+    "iot": "iot-data",
+    "ats.iot": "iot-data",
+    "data.iot": "iot-data",
+    "oidc.eks": "eks",
+    "oidc-eks": "eks",
+    "git-codecommit": "codecommit",
+    "ssmmessages": "ssm",
+    "ec2messages": "ssm",
+    "transcribestreaming": "transcribe",
+}
+# Queue hosts of old are sqs's, the API of a customer's own broker is not.
+EXTRA_STANDARD = {
+    "queue": "sqs",
+    "ddb": "dynamodb",
+    "search-ddb": "dynamodb",
+    "streams-ddb": "streams.dynamodb",
+    "control-kinesis": "kinesis",
+    "data-kinesis": "kinesis",
+    "control-kinesis-queues": "kinesis",
+    "data-kinesis-queues": "kinesis",
+    "endpoint.events": "events",
+}
+# Rules ask for parameters that generation does not give; the names stand in the rules' templates.
+EXTRA_SIGNING = {"s3": ["s3express", "s3-outposts", "s3-object-lambda"], "s3control": ["s3-outposts", "s3express"]}
+# Of services that share an endpoint prefix, the one that calls are for when nothing tells: the older or the common one.
+PREFERRED = ("s3", "elbv2", "ses", "rds", "lambda", "iot", "events", "dynamodb", "sagemaker", "opensearch", "iam")
+# Query names that the model no longer lists but clients of its time still speak.
+QUERY_SPEAKERS = ("sqs",)
+
+
+class Source:
+    """botocore's data."""
+
+    def __init__(self) -> None:
+        self.loader = botocore.session.Session().get_component("data_loader")
+        self.names: list[str] = sorted(self.loader.list_available_services("service-2"))
+        self.partitions: dict[str, Any] = self.loader.load_data("partitions")
+
+    def model(self, name: str) -> dict[str, Any]:
+        return cast("dict[str, Any]", self.loader.load_service_model(name, "service-2"))
+
+    def rules(self, name: str) -> dict[str, Any]:
+        return cast("dict[str, Any]", self.loader.load_service_model(name, "endpoint-rule-set-1"))
+
+
+def regions(source: Source, rules_text: str) -> list[str]:
+    """Return regions enough to see every spelling: two of each partition, and those that the rules name."""
+    chosen: list[str] = []
+    for partition in source.partitions["partitions"]:
+        known = sorted(partition["regions"])
+        chosen += [r for r in known if r.endswith("-global")]
+        chosen += [partition["outputs"]["implicitGlobalRegion"]]
+        chosen += [r for r in known if not r.endswith("-global")][:2]
+        chosen += [r for r in known if f'"{r}"' in rules_text]
+    return list(dict.fromkeys(chosen))
+
+
+def endpoints(source: Source, name: str) -> Iterator[tuple[bool, str, list[str]]]:
+    """Yield whether a host is the standard one, the host, and the names its requests are signed for."""
+    rules = source.rules(name)
+    provider = EndpointProvider(rules, source.partitions)
+    for region in regions(source, json.dumps(rules)):
+        for fips, dual in ((False, False), (False, True), (True, False), (True, True)):
+            given = {"Region": region, "UseFIPS": fips, "UseDualStack": dual}
+            try:
+                endpoint = provider.resolve_endpoint(**{k: v for k, v in given.items() if k in rules["parameters"]})
+            except EndpointProviderError:
+                continue  # not every service has every variant
+            schemes = endpoint.properties.get("authSchemes", [])
+            host = endpoint.url.removeprefix("https://").partition("/")[0]
+            yield not fips and not dual, host, [s["signingName"] for s in schemes if "signingName" in s]
+
+
+def prefix_of(host: str) -> tuple[str, str] | None:
+    """Return endpoint prefix and suffix of a host; None for S3's and for the console's sign-in hosts."""
+    matching = [suffix for suffix in SUFFIXES if host.endswith("." + suffix)]
+    if not matching:
+        return None
+    suffix = max(matching, key=len)
+    left = host.removesuffix("." + suffix)
+    if parse_s3(left) is not None:
+        return None
+    labels = split(left).labels
+    plain = ".".join(without_fips(labels[1:] if labels[0] == "fips" else labels))
+    return plain, suffix
+
+
+def host_prefixes(model: dict[str, Any]) -> set[str]:
+    found = {
+        op["endpoint"]["hostPrefix"] for op in model["operations"].values() if "hostPrefix" in op.get("endpoint", {})
+    }
+    return {prefix for prefix in found if "{" not in prefix}
+
+
+def bound(model: dict[str, Any], operation: dict[str, Any], location: str) -> list[str]:
+    """Return the wire names of required input members that stand in the query string or a header."""
+    shape = model["shapes"].get(operation.get("input", {}).get("shape", ""), {})
+    members = shape.get("members", {})
+    return sorted(
+        members[name]["locationName"] for name in shape.get("required", []) if members[name].get("location") == location
+    )
+
+
+def rest_lines(model: dict[str, Any]) -> str:
+    """Return the operations as lines METHOD PATH[?QUERY] [HEADERS] NAME, so that the first that fits is meant."""
+    rows: list[tuple[int, str, str]] = []
+    for name, operation in model["operations"].items():
+        path, _, query = operation["http"]["requestUri"].partition("?")
+        wanted = [q for q in query.split("&") if q] + bound(model, operation, "querystring")
+        headers = [h.lower() for h in bound(model, operation, "header")]
+        path = re.sub(r"\{[^}]*?(\+?)\}", r"{\1}", path)
+        uri = path + ("?" + "&".join(wanted) if wanted else "")
+        line = " ".join(part for part in (operation["http"]["method"], uri, ",".join(headers), name) if part)
+        older = 1 if operation.get("deprecated") else 0
+        rows.append((older - 2 * (len(wanted) + len(headers)), name, line))
+    return "\n".join(line for _, _, line in sorted(rows))
+
+
+def service_row(name: str, model: dict[str, Any], signing: set[str]) -> dict[str, Any]:
+    metadata = model["metadata"]
+    listed = metadata.get("protocols") or [metadata["protocol"]]
+    protocols = [PROTOCOLS.get(p, p) for p in listed]
+    if name in QUERY_SPEAKERS:
+        protocols.append("query")
+    own = metadata.get("signingName", metadata["endpointPrefix"])
+    row: dict[str, Any] = {"protocols": protocols, "signing": sorted(signing | {own, *EXTRA_SIGNING.get(name, [])})}
+    if "jsonVersion" in metadata:
+        row["json"] = metadata["jsonVersion"]
+    if "targetPrefix" in metadata:
+        row["target"] = metadata["targetPrefix"]
+    if {"query", "ec2"} & set(protocols):
+        row["version"] = metadata["apiVersion"]
+    if "awsQueryCompatible" in metadata:
+        row["query_compatible"] = True
+    return row
+
+
+def rank(name: str, prefix: str) -> tuple[int, int, str]:
+    """Order services of one prefix: preferred ones, then the one called like the prefix, then by name."""
+    preferred = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
+    return preferred, 0 if name in (prefix, prefix.rpartition(".")[2]) else 1, name
+
+
+def generate(source: Source) -> dict[str, Any]:
+    services: dict[str, Any] = {}
+    hosts: dict[str, set[str]] = {prefix: {name} for prefix, name in EXTRA_PREFIXES.items()}
+    home: dict[str, tuple[str, str]] = {}
+    under: dict[str, set[bool]] = {}
+    actions: dict[str, str] = {}
+    rest: dict[str, str] = {}
+    dual = {p.dual_stack for p in PARTITIONS}
+    for name in source.names:
+        model = source.model(name)
+        signing: set[str] = set()
+        for standard, host, names in endpoints(source, name):
+            signing |= set(names)
+            parsed = prefix_of(host)
+            if parsed is None:
+                continue
+            prefix, suffix = parsed
+            hosts.setdefault(prefix, set()).add(name)
+            for extra in host_prefixes(model):
+                hosts.setdefault(extra + prefix, set()).add(name)
+            if standard:
+                under.setdefault(prefix, set()).add(suffix in dual)
+                home.setdefault(name, (prefix, suffix))
+        row = services[name] = service_row(name, model, signing)
+        if "version" in row:
+            actions[name] = " ".join(sorted(model["operations"]))
+        if {"rest-json", "rest-xml"} & set(row["protocols"]):
+            rest[name] = rest_lines(model)
+    ranked = {prefix: sorted(names, key=lambda n: rank(n, prefix)) for prefix, names in sorted(hosts.items())}
+    core = {
+        "botocore": botocore.__version__,
+        "services": dict(sorted(services.items(), key=lambda item: rank(item[0], item[1]["signing"][0]))),
+        "hosts": ranked,
+        "standard": EXTRA_STANDARD
+        | {
+            prefix: home[names[0]][0]
+            for prefix, names in ranked.items()
+            if prefix not in {**under, **EXTRA_PREFIXES} and names[0] in home and not _is_extended(prefix, names, home)
+        },
+        "dual_stack_only": sorted(prefix for prefix, seen in under.items() if seen == {True}),
+        "actions": actions,
+    }
+    return {"core.json": core, "rest.json": rest}
+
+
+def _is_extended(prefix: str, names: list[str], home: dict[str, tuple[str, str]]) -> bool:
+    """Tell whether the prefix is an operation's host prefix before a standard one: data-, sync-, api. …"""
+    return any(name in home and prefix != home[name][0] and prefix.endswith(home[name][0]) for name in names)
+
+
+def render(table: dict[str, Any]) -> str:
+    return json.dumps(table, indent=0, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def differences(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """Yield what differs in meaning, one line each. The version of botocore is no difference."""
+    for key in sorted({*old, *new} - {"botocore"}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from differences(f"{name}: {key}", before, after)
+        elif before != after:
+            yield f"{name}: {key}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the tables would change")
+    options = parser.parse_args(arguments)
+    tables = generate(Source())
+    changed: list[str] = []
+    for name, table in tables.items():
+        path = DATA / name
+        changed += differences(name, json.loads(path.read_text()) if path.exists() else {}, table)
+        if not options.check:
+            path.write_text(render(table))
+    for line in changed:
+        print(line)
+    print(
+        f"{len(changed)} differences to botocore {botocore.__version__}" + (" (not written)" if options.check else "")
+    )
+    return 1 if options.check and changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
