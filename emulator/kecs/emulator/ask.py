@@ -1,0 +1,77 @@
+"""One request asked of moto in this process: from a request to an answer, blocking, never over a network."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from botocore.exceptions import ClientError
+from botocore.model import OperationNotFoundError
+from moto.core.request import Request as MotoRequest
+from werkzeug.exceptions import HTTPException
+
+from kecs.emulator import index, patches
+from kecs.emulator.answers import Answer, Request, error, finished
+from kecs.emulator.hosts import Place
+
+_log = logging.getLogger("kecs.emulator")
+
+
+def ask(service: str, place: Place, request: Request) -> Answer:
+    """Have moto answer. What moto does not have or breaks on becomes an error that an SDK can read."""
+    path = place.prefix + (request.path or "/")
+    try:
+        handler = index.handler_of(service, place.asked, path)
+        if handler is None:
+            return _missing(request, service, f"no operation of {service} at {request.method} {request.path}")
+        with patches.LOCK if service == "sqs" else nullcontext():
+            return finished(_asked(handler, place, path, request), request, service)
+    except (NotImplementedError, OperationNotFoundError) as missing:
+        return _missing(request, service, str(missing) or f"{request.action or request.method} of {service}")
+    except ClientError as refused:
+        details = refused.response["Error"]
+        return error(request, service, status=400, code=details["Code"], message=details["Message"])
+    except Exception as broken:  # noqa: BLE001 - whatever moto breaks on is one caller's 500, not the server's end
+        _log.exception("moto failed on %s %s of %s", request.method, request.path, service)
+        message = f"the emulator failed on {service} {request.action or request.method}: {broken!r}"
+        return error(request, service, status=500, code="InternalFailure", message=message)
+
+
+def _asked(handler: index.Handler, place: Place, path: str, request: Request) -> Answer:
+    url = f"https://{place.host}{path.replace(';', '%3B').replace('#', '%23')}"
+    if request.query:
+        url += f"?{request.query}"
+    headers = dict(request.headers) | {"host": place.host, "content-length": str(len(request.body))}
+    asked = MotoRequest.from_primitives(request.method, url, headers, request.body)
+    try:
+        result = handler(asked, asked.raw_url, asked.headers)
+    except HTTPException as refused:
+        result = refused.code or 500, dict(refused.get_headers()), refused.get_body()
+    return _answer(result)
+
+
+def _answer(result: Any) -> Answer:
+    """Normalise what moto's handlers return: a triple or a bare body, statuses as text, headers of any type."""
+    status, headers, body = result if isinstance(result, tuple) else (200, {}, result)
+    return Answer(status=int(status), headers=_fields(headers), body=_octets(body))
+
+
+def _fields(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    fields = {
+        str(name).lower(): value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        for name, value in (headers or {}).items()
+        if value is not None
+    }
+    fields.pop("status", None)  # moto's own channel for the status, not a field of HTTP
+    return fields
+
+
+def _octets(body: Any) -> bytes:
+    if body is None:
+        return b""
+    return body.encode() if isinstance(body, str) else bytes(body)
+
+
+def _missing(request: Request, service: str, what: str) -> Answer:
+    message = f"the embedded emulator does not have it: {what}; another backend may (kecs run --backend URL)"
+    return error(request, service, status=501, code="NotImplemented", message=message)
