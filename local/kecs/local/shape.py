@@ -1,0 +1,23 @@
+"""What the namespace of a run is asked to be."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kecs.core.names import RELAY_PORT
+from kecs.local.rules import Method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the namespace of a run is like."""
+
+    directory: Path
+    """The run's own directory."""
+    dns: bool = True
+    """Answer DNS inside: sockets on port 53 and a resolv.conf."""
+    keep: bool = False
+    """Leave processes that the command started running after its end."""
+    methods: tuple[Method, ...] = tuple(Method)
+    """Which ways to redirect are tried."""
+    port: int = RELAY_PORT
+    """The relay's port inside."""
