@@ -59,9 +59,25 @@ EXTRA_STANDARD = {
 # Rules ask for parameters that generation does not give; the names stand in the rules' templates.
 EXTRA_SIGNING = {"s3": ["s3express", "s3-outposts", "s3-object-lambda"], "s3control": ["s3-outposts", "s3express"]}
 # Of services that share an endpoint prefix, the one that calls are for when nothing tells: the older or the common one.
-PREFERRED = ("s3", "elbv2", "ses", "rds", "lambda", "iot", "events", "dynamodb", "sagemaker", "opensearch", "iam")
+PREFERRED = (
+    "s3",
+    "elbv2",
+    "ses",
+    "rds",
+    "lambda",
+    "iot",
+    "events",
+    "dynamodb",
+    "sagemaker",
+    "opensearch",
+    "iam",
+    "qconnect",
+    "pinpoint-sms-voice",
+)
 # Query names that the model no longer lists but clients of its time still speak.
 QUERY_SPEAKERS = ("sqs",)
+# botocore sends searches as forms, whatever the model says: queries may be longer than a URL.
+EXTRA_REST = {"cloudsearchdomain": "\nPOST /2013-01-01/search Search"}
 
 
 class Source:
@@ -204,7 +220,7 @@ def generate(source: Source) -> dict[str, Any]:
         if "version" in row:
             actions[name] = " ".join(sorted(model["operations"]))
         if {"rest-json", "rest-xml"} & set(row["protocols"]):
-            rest[name] = rest_lines(model)
+            rest[name] = rest_lines(model) + EXTRA_REST.get(name, "")
     ranked = {prefix: sorted(names, key=lambda n: rank(n, prefix)) for prefix, names in sorted(hosts.items())}
     core = {
         "botocore": botocore.__version__,

@@ -1,0 +1,275 @@
+"""What a request is for: service, region, operation, from its head and at most the beginning of a form.
+
+Evidence, in order: credential scope, X-Amz-Target, CBOR path, host, Action and Version, path. Each narrows what those
+before it left open, and is ignored where it contradicts them. Nothing here raises, whatever the bytes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, unquote_plus
+
+from kecs.aws import rest, services
+from kecs.aws.call import Call, Protocol
+from kecs.aws.head import RequestHead
+from kecs.aws.hosts import AwsHost, normalise, parse_host
+from kecs.aws.scope import NOTHING, Scope, from_header, from_query
+from kecs.aws.tables import tables
+
+FORM_LIMIT: Final = 16 * 1024
+"""How much of a form is looked at. Action and Version are at its beginning, or sorted near it."""
+
+_FORM: Final = b"application/x-www-form-urlencoded"
+_WORD: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
+_WORD_LIMIT: Final = 128
+_REGION: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_REGION_LIMIT: Final = 40
+_PARAMETER_LIMIT: Final = 256
+_CBOR_PARTS: Final = 5  # "", service, NAME, operation, NAME
+
+_BY_CONTENT: Final = (
+    (b"application/x-amz-json", Protocol.JSON),
+    (b"application/cbor", Protocol.CBOR),
+    (_FORM, Protocol.QUERY),
+    (b"application/xml", Protocol.REST_XML),
+    (b"text/xml", Protocol.REST_XML),
+)
+"""How to answer a request for an unknown service: as it spoke."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A request, taken apart."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    fields: dict[bytes, bytes]
+    host: str
+    aws: AwsHost | None
+    scope: Scope
+    target: tuple[str, str]
+    """Prefix and operation of X-Amz-Target."""
+    cbor: tuple[str, str]
+    """Service and operation of an RPC v2 CBOR path."""
+    action: str
+    version: str
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode("latin-1")
+
+
+def _word(text: str) -> str:
+    return text if len(text) <= _WORD_LIMIT and _WORD.issuperset(text) else ""
+
+
+def _parameters(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in text.split("&", _PARAMETER_LIMIT)[:_PARAMETER_LIMIT]:
+        key, _, value = pair.partition("=")
+        if "%" in pair or "+" in pair:
+            key, value = unquote_plus(key), unquote_plus(value)
+        if key:
+            found.setdefault(key, value)
+    return found
+
+
+def _host(fields: dict[bytes, bytes], name: str) -> tuple[str, AwsHost | None]:
+    """Return the name asked and what it says. The Host field counts, unless it is not AWS's while `name` is."""
+    asked = normalise(_text(fields.get(b"host")).strip().rpartition("]")[2].partition(":")[0])
+    parsed = parse_host(asked) if asked else None
+    if parsed is None and name:
+        intercepted = normalise(name)
+        return intercepted or asked, parse_host(intercepted)
+    return asked, parsed
+
+
+def _cbor(path: str) -> tuple[str, str]:
+    if not path.startswith("/service/"):
+        return "", ""
+    parts = path.split("/")
+    if len(parts) != _CBOR_PARTS or parts[3] != "operation":
+        return "", ""
+    # The service may be given with its namespace.
+    return _word(parts[2].rpartition(".")[2]), _word(parts[4])
+
+
+def _scope(fields: dict[bytes, bytes], query: dict[str, str]) -> Scope:
+    authorization = fields.get(b"authorization")
+    found = NOTHING
+    if authorization is not None:
+        found = from_header(_text(authorization), _text(fields.get(b"x-amz-region-set")))
+    return found if found is not NOTHING else from_query(query)
+
+
+def _see(head: RequestHead, name: str, body: bytes) -> _Seen:
+    fields = {key.lower(): value for key, value in reversed(head.fields)}
+    path, _, text = head.target.decode("latin-1").partition("?")
+    query = _parameters(text) if text else {}
+    host, aws = _host(fields, name)
+    prefix, _, operation = _text(fields.get(b"x-amz-target")).rpartition(".")
+    form = query
+    if body and "Action" not in query and fields.get(b"content-type", _FORM).lower().startswith(_FORM):
+        form = _parameters(body[:FORM_LIMIT].decode("latin-1"))
+    return _Seen(
+        method=_text(head.method),
+        path=path,
+        query=query,
+        fields=fields,
+        host=host,
+        aws=aws,
+        scope=_scope(fields, query),
+        target=(prefix, _word(operation)),
+        cbor=_cbor(path),
+        action=_word(form.get("Action", "")),
+        version=form.get("Version", ""),
+    )
+
+
+def _evidence(seen: _Seen) -> Iterable[tuple[str, ...]]:
+    yield services.by_signing_name(seen.scope.service)
+    yield services.by_target(seen.target[0])
+    yield services.by_target(seen.cbor[0])
+    yield seen.aws.services if seen.aws is not None else ()
+    yield services.by_action(seen.action, seen.version)
+
+
+def _candidates(seen: _Seen) -> tuple[str, ...]:
+    chosen: tuple[str, ...] = ()
+    for found in _evidence(seen):
+        if not found:
+            continue
+        chosen = tuple(name for name in chosen if name in found) or chosen or found
+        if len(chosen) == 1:
+            break
+    return chosen
+
+
+def _rest_path(seen: _Seen, service: str) -> str:
+    """Return the path as the templates spell it: with the bucket that stands in the host name."""
+    if service == "s3" and seen.aws is not None and seen.aws.resource and seen.path != "/WriteGetObjectResponse":
+        return f"/{seen.aws.resource}{seen.path}"
+    return seen.path
+
+
+def _rest_operation(seen: _Seen, service: str) -> str:
+    found = rest.operation(service, seen.method, _rest_path(seen, service), seen.query, seen.fields)
+    if service == "s3":
+        return _s3_operation(seen, found)
+    return found
+
+
+def _s3_operation(seen: _Seen, found: str) -> str:
+    """Mend what S3's templates can't tell."""
+    prefix = seen.aws.prefix if seen.aws is not None else "s3"
+    if prefix == "s3-website":
+        return ""
+    if prefix == "s3express-control" and found == "ListBuckets":
+        return "ListDirectoryBuckets"
+    form = seen.fields.get(b"content-type", b"").startswith(b"multipart/form-data")
+    # A browser's upload form is no operation of the model, but AWS documents it by this name.
+    return "PostObject" if seen.method == "POST" and form and not found else found
+
+
+def _spoken(seen: _Seen, service: str) -> tuple[Protocol | None, str]:
+    """Return the protocol in which the request speaks to a service, and the operation."""
+    spoken = services.protocols(service)
+    if seen.cbor[1] and (Protocol.CBOR in spoken or b"smithy-protocol" in seen.fields):
+        return Protocol.CBOR, seen.cbor[1]
+    if seen.target[1] and Protocol.JSON in spoken:
+        return Protocol.JSON, seen.target[1]
+    query = services.query_protocol(service) if seen.action else None
+    if query is not None:
+        return query, seen.action
+    usual = services.protocol(service)
+    if usual in (Protocol.REST_JSON, Protocol.REST_XML):
+        return usual, _rest_operation(seen, service)
+    return usual, ""
+
+
+def _unknown(seen: _Seen) -> Protocol:
+    content = seen.fields.get(b"content-type", b"").lower()
+    return next((spoken for start, spoken in _BY_CONTENT if content.startswith(start)), Protocol.REST_JSON)
+
+
+def _decide(seen: _Seen) -> tuple[str, Protocol, str]:
+    """Return service, protocol and operation."""
+    if seen.aws is not None and seen.aws.data_plane:
+        return _data_plane(seen, seen.aws)
+    candidates = _candidates(seen)
+    if "s3control" in candidates and seen.path.startswith("/v20180820/"):
+        candidates = ("s3control",)  # to S3's own templates it is a bucket
+    first: tuple[str, Protocol, str] | None = None
+    for service in candidates:
+        spoken, operation = _spoken(seen, service)
+        if spoken is None:
+            continue
+        if operation and not (first is not None and _is_shared_word(seen, operation)):
+            return service, spoken, operation
+        first = first or (service, spoken, operation)
+    return first or ("", _unknown(seen), "")
+
+
+def _is_shared_word(seen: _Seen, operation: str) -> bool:
+    """Tell whether the operation is merely what the client said, which holds for every candidate alike."""
+    return operation in (seen.target[1], seen.cbor[1], seen.action)
+
+
+def _data_plane(seen: _Seen, aws: AwsHost) -> tuple[str, Protocol, str]:
+    stage, found, connection = seen.path.partition("/@connections/")
+    if aws.services == ("execute-api",) and found and stage.count("/") <= 1:
+        name = rest.operation("apigatewaymanagementapi", seen.method, found + connection, seen.query)
+        return "apigatewaymanagementapi", Protocol.REST_JSON, name
+    return aws.services[0], Protocol.REST_JSON, ""
+
+
+def _resource(seen: _Seen, service: str) -> str:
+    if seen.aws is not None and (seen.aws.resource or service != "s3"):
+        return seen.aws.resource
+    return unquote(seen.path[1:].partition("/")[0]) if service == "s3" else ""
+
+
+def _region(seen: _Seen) -> str:
+    signed = seen.scope.region
+    if signed and len(signed) <= _REGION_LIMIT and _REGION.issuperset(signed) and not signed.endswith("-global"):
+        return signed
+    return seen.aws.default_region if seen.aws is not None else ""
+
+
+def _json_version(seen: _Seen, service: str) -> str:
+    content = seen.fields.get(b"content-type", b"")
+    if content.startswith(b"application/x-amz-json-1."):
+        return "1.1" if content[len(b"application/x-amz-json-1.") :][:1] == b"1" else "1.0"
+    return services.json_version(service)
+
+
+def classify(head: RequestHead, *, name: str = "", body: bytes = b"") -> Call:
+    """Say what a request is for. `name` is the name it was intercepted on, `body` what `body_wanted` asked for."""
+    seen = _see(head, name, body)
+    service, protocol, operation = _decide(seen)
+    return Call(
+        service=service,
+        region=_region(seen),
+        operation=operation,
+        protocol=protocol,
+        host=seen.host,
+        signing_name=_word(seen.scope.service.replace("-", "_")) and seen.scope.service,
+        access_key=_word(seen.scope.access_key),
+        account=seen.aws.account if seen.aws is not None else "",
+        resource=_resource(seen, service),
+        json_version=_json_version(seen, service),
+        query_compatible=seen.fields.get(b"x-amzn-query-mode", b"").lower() == b"true",
+    )
+
+
+def body_wanted(head: RequestHead, *, name: str = "") -> int:
+    """Return how much of the body `classify` needs: the beginning of a form that may hold Action, else nothing."""
+    if head.method != b"POST" or not (head.get(b"content-type") or b"").lower().startswith(_FORM):
+        return 0
+    seen = _see(head, name, b"")
+    if seen.target[1] or seen.action or (seen.aws is not None and seen.aws.data_plane):
+        return 0
+    candidates = _candidates(seen)
+    actions = tables().actions
+    return FORM_LIMIT if not candidates or any(service in actions for service in candidates) else 0

@@ -1,0 +1,258 @@
+"""Host names of AWS: which names are AWS's, and what a name says about service, region and resource.
+
+Names are matched label by label from the right, against suffixes of all partitions. Never by substring: what ends in
+another domain is not AWS, whatever stands before it.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, is_region, partition_of
+from kecs.aws.s3_hosts import parse_s3
+from kecs.aws.tables import tables
+
+SUFFIXES: Final[tuple[str, ...]] = tuple(
+    dict.fromkeys([suffix for p in PARTITIONS for suffix in (p.suffix, p.dual_stack)] + [ENDPOINT_SUFFIX])
+)
+"""The domains that are AWS's, without a leading dot: what is intercepted, and what certificates are constrained to."""
+
+DATA_PLANES: Final = {
+    "execute-api": "execute-api",
+    "lambda-url": "lambda-url",
+    "dkr.ecr": "ecr-registry",
+    "dkr-ecr": "ecr-registry",
+    "elb": "load-balancer",
+    "es": "opensearch-domain",
+    "aos": "opensearch-domain",
+    "aoss": "opensearch-domain",
+    "eks": "eks-cluster",
+    "eks-cluster": "eks-cluster",
+    "credentials.iot": "iot-credentials",
+}
+"""Endpoint prefixes below which customers' own endpoints live, to a name for them. botocore has none: what is said
+there is no AWS call but the customer's."""
+
+_NAME_LIMIT: Final = 253
+_LABEL_LIMIT: Final = 63
+_LABEL: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_CUSTOMERS_OWN: Final = frozenset({"load-balancer", "opensearch-domain", "eks-cluster", "iot-credentials"})
+_PSEUDO: Final = frozenset({"global", "us-gov"})
+_ACCOUNT_DIGITS: Final = 12
+_MTLS_PROTOCOLS: Final = frozenset({"x-amzn-mqtt-ca", "mqtt"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsHost:
+    """What an AWS host name says. Empty strings mean that it does not tell."""
+
+    name: str
+    suffix: str
+    partition: str
+    prefix: str
+    """The endpoint prefix without region, -fips and dualstack: s3, api.ecr, streams.dynamodb."""
+    services: tuple[str, ...]
+    """Who answers there, the likeliest first; a name from DATA_PLANES for customers' own endpoints."""
+    region: str
+    """As spelled; empty for hosts without one."""
+    default_region: str
+    """The region meant: as spelled, else the partition's."""
+    resource: str
+    """The labels before the prefix: an API's id, an account, a bucket."""
+    account: str
+    bucket: str
+    fips: bool
+    dual_stack: bool
+    vpc_endpoint: bool
+    data_plane: bool
+    canonical: str
+    """The same place, spelled as the standard endpoint: no -fips, dualstack, accelerate, vpce, no legacy form."""
+
+
+def normalise(name: str) -> str:
+    """Return the name in lower case without a trailing dot, or an empty string when it can't be a host name."""
+    # Before lower(): the Kelvin sign is a "k" in lower case.
+    if not name.isascii():
+        return ""
+    name = name.lower().removesuffix(".")
+    if not 0 < len(name) <= _NAME_LIMIT:
+        return ""
+    for label in name.split("."):
+        if not 0 < len(label) <= _LABEL_LIMIT or not _LABEL.issuperset(label):
+            return ""
+    return name
+
+
+def _suffix(name: str) -> str:
+    rest = name
+    while rest:
+        if rest in _SUFFIX_SET:
+            return rest
+        rest = rest.partition(".")[2]
+    return ""
+
+
+_SUFFIX_SET: Final = frozenset(SUFFIXES)
+
+
+def is_aws_name(name: str) -> bool:
+    """Tell whether the name is one of AWS's domains or below one."""
+    return _suffix(normalise(name)) != ""
+
+
+def wants_client_certificate(name: str, alpn: tuple[str, ...] = ()) -> bool:
+    """Tell whether the server at this AWS name asks its clients for certificates, which no one in between can show.
+
+    EKS API endpoints, the IoT credential provider, and IoT endpoints asked for MQTT by ALPN.
+    """
+    host = parse_host(name)
+    if host is None:
+        return False
+    if "iot" in host.prefix.split(".") and not _MTLS_PROTOCOLS.isdisjoint(alpn):
+        return True
+    return host.services[:1] in (("eks-cluster",), ("iot-credentials",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The labels before a suffix, told apart without knowing services."""
+
+    labels: tuple[str, ...]
+    """What is left: resource and endpoint prefix."""
+    region: str
+    pseudo: str
+    """`global` or `us-gov`, where a host has that in the place of a region."""
+    dual_stack: bool
+    vpc_endpoint: bool
+
+
+def split(left: str) -> Split:
+    """Take region, dualstack and vpce labels out of what stands before the suffix."""
+    labels = left.split(".")
+    vpc_endpoint = labels[-1] == "vpce"
+    if vpc_endpoint:
+        labels = [label for label in labels[:-1] if not label.startswith("vpce-")]
+    region = pseudo = ""
+    for index in range(len(labels) - 1, -1, -1):
+        if is_region(labels[index]):
+            region = labels.pop(index)
+            break
+    if len(labels) > 1:
+        for index in (len(labels) - 1, 0):
+            if labels[index] in _PSEUDO:
+                pseudo = labels.pop(index)
+                break
+    dual_stack = len(labels) > 1 and "dualstack" in labels
+    if dual_stack:
+        labels.remove("dualstack")
+    return Split(labels=tuple(labels), region=region, pseudo=pseudo, dual_stack=dual_stack, vpc_endpoint=vpc_endpoint)
+
+
+def without_fips(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the labels without the -fips that FIPS endpoints carry at one of them."""
+    return tuple(label.removesuffix("-fips") for label in labels)
+
+
+def _find(labels: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
+    """Return where the endpoint prefix begins, the prefix, and its services; the longest known prefix wins."""
+    known = tables().hosts
+    plain = without_fips(labels)
+    for index in range(len(labels)):
+        prefix = ".".join(plain[index:])
+        if index and prefix in DATA_PLANES:
+            return index, prefix, (DATA_PLANES[prefix],)
+        if prefix in known:
+            return index, prefix, known[prefix]
+    return 0, ".".join(plain), ()
+
+
+def _canonical(*, prefix: str, resource: str, place: str, partition: str, suffix: str) -> str:
+    known = tables()
+    standard = known.standard.get(prefix, prefix)
+    home = next(p for p in PARTITIONS if p.name == partition)
+    if suffix != ENDPOINT_SUFFIX:
+        suffix = home.dual_stack if standard in known.dual_stack_only else home.suffix
+        # Under amazonaws.com global services have no label in the region's place; under api.aws they are at `global`.
+        if place == "global" and suffix in ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu"):
+            place = ""
+    return ".".join(part for part in (resource, standard, place, suffix) if part)
+
+
+def _parse_other(name: str, suffix: str, left: str) -> AwsHost:
+    parts = split(left)
+    partition = partition_of(suffix=suffix, region=parts.region or parts.pseudo)
+    index, prefix, services = _find(parts.labels)
+    resource = ".".join(parts.labels[:index])
+    fips = resource == "fips" or without_fips(parts.labels[index:]) != parts.labels[index:]
+    if resource == "fips":
+        resource = ""
+    region = "" if parts.region.endswith("-global") else parts.region
+    known = bool(services) and services[0] not in _CUSTOMERS_OWN
+    legacy = prefix in ("queue", "elasticmapreduce") and left.startswith(parts.region + ".")
+    return AwsHost(
+        name=name,
+        suffix=suffix,
+        partition=partition.name,
+        prefix=prefix,
+        services=services,
+        region=region,
+        default_region=region or partition.region,
+        resource=resource,
+        account=resource if len(resource) == _ACCOUNT_DIGITS and resource.isdigit() else "",
+        bucket="",
+        fips=fips,
+        dual_stack=parts.dual_stack or (suffix == partition.dual_stack and prefix not in tables().dual_stack_only),
+        vpc_endpoint=parts.vpc_endpoint,
+        data_plane=services[:1] != () and services[0] in _PLANES,
+        canonical=_canonical(
+            prefix=prefix,
+            resource=resource,
+            place=parts.region or parts.pseudo,
+            partition=partition.name,
+            suffix=suffix,
+        )
+        if known or legacy
+        else name,
+    )
+
+
+_S3_SERVICES: Final = {
+    ("s3-control", False): ("s3control",),
+    ("s3-control", True): ("s3control",),
+    ("s3-outposts", False): ("s3outposts", "s3control"),
+    ("s3express-control", False): ("s3control", "s3"),
+}
+"""Who answers at S3's hosts, by endpoint prefix and whether a resource stands before it; everywhere else S3 itself."""
+
+_PLANES: Final = frozenset(DATA_PLANES.values())
+
+
+@lru_cache(maxsize=4096)
+def parse_host(name: str) -> AwsHost | None:
+    """Return what an AWS host name says; None when it is not AWS's or is a bare suffix."""
+    name = normalise(name)
+    suffix = _suffix(name)
+    left = name.removesuffix(suffix).removesuffix(".")
+    if not suffix or not left:
+        return None
+    s3 = parse_s3(left)
+    if s3 is None:
+        return _parse_other(name, suffix, left)
+    partition = partition_of(suffix=suffix, region=s3.region)
+    return AwsHost(
+        name=name,
+        suffix=suffix,
+        partition=partition.name,
+        prefix=s3.prefix,
+        services=("s3",) if s3.bucket else _S3_SERVICES.get((s3.prefix, bool(s3.resource)), ("s3",)),
+        region=s3.region,
+        default_region=s3.region or partition.region,
+        resource=s3.resource,
+        account=s3.account,
+        bucket=s3.bucket,
+        fips=s3.fips,
+        dual_stack=s3.dual_stack,
+        vpc_endpoint=s3.vpc_endpoint,
+        data_plane=False,
+        canonical=f"{s3.canonical}.{partition.suffix}",
+    )

@@ -1,0 +1,100 @@
+"""Response heads as AWS would send them: what betrays a backend goes, what AWS always sends is added. Never a body."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from kecs.aws.call import Call
+from kecs.aws.errors import extended_request_id
+from kecs.aws.head import Fields, ResponseHead
+from kecs.aws.hosts import is_aws_name, parse_host
+from kecs.aws.profiles import Profile
+
+_BETRAYING: Final = frozenset(
+    {b"server", b"x-powered-by", b"x-localstack", b"x-localstack-tgt-api", b"x-moto-version", b"x-ministack"}
+)
+_LOCALSTACK_WORDS: Final = (b"x-localstack", b"x-moto")
+_CORS: Final = b"access-control-"
+_URL_SCHEMES: Final = ("http", "https")
+_CUSTOMERS: Final = frozenset({"execute-api", "lambda-url", "load-balancer", "ecr-registry", "opensearch-domain"})
+
+
+def rewrite_head(
+    call: Call,
+    head: ResponseHead,
+    profile: Profile,
+    request_id: str,
+    *,
+    origin: bool = True,
+    date: bytes = b"",
+) -> ResponseHead:
+    """Return the head that the client gets.
+
+    `origin` tells whether the request had an Origin: AWS sends CORS fields to browsers only. `date` is put where the
+    backend sent none.
+    """
+    informational = 100
+    if head.status // 100 * 100 == informational:
+        return head
+    fields = tuple(_mended(call, head.fields, profile, origin=origin))
+    present = {key.lower() for key, _ in fields}
+    added = [(key, value) for key, value in _wanted(call, request_id, date) if key.lower() not in present]
+    return ResponseHead(status=head.status, reason=head.reason, fields=(*fields, *added))
+
+
+def _mended(call: Call, fields: Fields, profile: Profile, *, origin: bool) -> list[tuple[bytes, bytes]]:
+    kept: list[tuple[bytes, bytes]] = []
+    for key, value in fields:
+        name = key.lower()
+        if name in _BETRAYING:
+            continue
+        if name.startswith(_CORS):
+            if origin:
+                kept.append((key, _without_words(value)))
+            continue
+        kept.append((key, _location(call, value, profile) if name == b"location" else value))
+    return kept
+
+
+def _without_words(value: bytes) -> bytes:
+    """Return a list of header names without those that only an emulator has."""
+    if not any(word in value.lower() for word in _LOCALSTACK_WORDS):
+        return value
+    names = [name.strip() for name in value.split(b",")]
+    return b",".join(name for name in names if not name.lower().startswith(_LOCALSTACK_WORDS))
+
+
+def _location(call: Call, value: bytes, profile: Profile) -> bytes:
+    """Return a URL of the backend as AWS would spell it; any other as it is."""
+    try:
+        url = urlsplit(value.decode("ascii"))
+        host = url.hostname or ""
+    except ValueError:  # not ASCII, or no URL
+        return value
+    marker = next((m for m in profile.markers if host == m or host.endswith(f".{m}")), "")
+    if not marker or url.scheme not in _URL_SCHEMES:
+        return value
+    asked = parse_host(call.host)
+    before = host.removesuffix(marker).removesuffix(".")
+    # Without labels of its own the URL means the host that was asked.
+    suffix = asked.suffix if asked is not None else "amazonaws.com"
+    name = f"{before}.{suffix}" if before else call.host
+    if not is_aws_name(name):
+        return value
+    # S3's answer to CreateBucket has said http since before there was anything else.
+    scheme = "http" if call.operation == "CreateBucket" else "https"
+    return url._replace(scheme=scheme, netloc=name).geturl().encode()
+
+
+def _wanted(call: Call, request_id: str, date: bytes) -> list[tuple[bytes, bytes]]:
+    found = [(b"Date", date)] if date else []
+    identity = request_id.encode("ascii", "replace")
+    if call.service in _CUSTOMERS:
+        return found
+    if call.service in ("s3", "s3control"):
+        return [
+            *found,
+            (b"x-amz-request-id", identity),
+            (b"x-amz-id-2", extended_request_id(request_id).encode()),
+            (b"Server", b"AmazonS3"),
+        ]
+    return [*found, (b"x-amzn-RequestId", identity)]
