@@ -1,0 +1,245 @@
+"""Every setting of KECS: its key, its type, its default and what it means. Never reads a file or the environment.
+
+`settings_loading.load` makes these values from flags, `KECS_…` variables, YAML and the defaults below. A field's alias
+is its key in files; its variable is the path in capitals: `localstack.resources.storageSize` is
+`KECS_LOCALSTACK_RESOURCES_STORAGE_SIZE`.
+"""
+
+import re
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from kecs.core.names import DEFAULT_ACCOUNT
+
+LOCALSTACK_IMAGE = "localstack/localstack:4.14.0"
+"""The last image that runs without an account: later ones exit with 55 unless LOCALSTACK_AUTH_TOKEN is set."""
+
+
+class ProxyMode(StrEnum):
+    """How a workload reaches the emulator."""
+
+    ENVIRONMENT = "environment"
+    SIDECAR = "sidecar"
+    DISABLED = "disabled"
+    AUTO = "auto"
+
+
+class LogFormat(StrEnum):
+    """How calls are written as they happen."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Summary(StrEnum):
+    """How calls are summed up at the end."""
+
+    TABLE = "table"
+    JSON = "json"
+    NONE = "none"
+
+
+def _matching(pattern: str, sentence: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(check)
+
+
+def _check_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        sound = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("is not an HTTP URL; give one like http://localhost:4566")
+    return value
+
+
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("names something twice; once is enough")
+    return values
+
+
+type Port = Annotated[int, Field(ge=1, le=65535)]
+type Url = Annotated[str, AfterValidator(_check_url)]
+type OptionalUrl = Annotated[str, AfterValidator(lambda value: _check_url(value) if value else value)]
+type Memory = Annotated[
+    str, _matching(r"\d+(\.\d+)?(E|P|T|G|M|k|Ei|Pi|Ti|Gi|Mi|Ki)", "has no unit Kubernetes knows; e.g. 512Mi or 2Gi")
+]
+type Cpu = Annotated[str, _matching(r"\d+m|\d+(\.\d+)?", "is not an amount of CPU; e.g. 500m or 2")]
+type DnsLabel = Annotated[
+    str,
+    _matching(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "is not a name Kubernetes takes; e.g. aws-services"),
+]
+type Service = Annotated[str, _matching(r"[a-z][a-z0-9-]*", "is not a service's name; e.g. s3, dynamodb, elbv2")]
+type Account = Annotated[str, _matching(r"\d{12}", "is not an account id: 12 digits, e.g. 000000000000")]
+type Region = Annotated[str, _matching(r"|[a-z]{2,}(-[a-z]+)+-\d+", "is not a region as AWS spells it; e.g. eu-west-1")]
+type Publish = Annotated[str, _matching(r"(\d{1,5}:)?\d{1,5}", "is not [HOST:]PORT; e.g. 8080 or 18080:8080")]
+type Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class Section(BaseModel):
+    """A group of settings. Keys are spelled in camel case, as in the files."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=False, use_attribute_docstrings=True
+    )
+
+
+class Resources(Section):
+    """What LocalStack's pod may use."""
+
+    memory: Memory = "2Gi"
+    """Memory request and limit of LocalStack's container."""
+    cpu: Cpu = "1000m"
+    """CPU request and limit of LocalStack's container."""
+    storage_size: Memory = "10Gi"
+    """Size of the volume that keeps LocalStack's data; used with localstack.persistence."""
+
+
+class LocalStack(Section):
+    """LocalStack inside the cluster."""
+
+    enabled: bool = True
+    """Deploy LocalStack with the cluster."""
+    services: Annotated[tuple[Service, ...], AfterValidator(_unique)] = (
+        "iam",
+        "logs",
+        "ssm",
+        "secretsmanager",
+        "elbv2",
+    )
+    """Services LocalStack starts with."""
+    persistence: bool = True
+    """Keep LocalStack's data in a persistent volume."""
+    image: Annotated[str, Field(min_length=1)] = LOCALSTACK_IMAGE
+    """LocalStack's image. 4.14.0 is the last that runs without an account."""
+    namespace: DnsLabel = "aws-services"
+    """Namespace LocalStack is deployed in."""
+    port: Port = 4566
+    """Port of LocalStack's service; localstack.edgePort is an older name for it."""
+    resources: Resources = Resources()
+    """What LocalStack's pod may use."""
+    debug: bool = False
+    """Have LocalStack log what it does."""
+    data_dir: Annotated[str, _matching(r"/.*", "is not an absolute path")] = "/var/lib/localstack"
+    """Where LocalStack keeps its data inside its container."""
+    environment: dict[Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "is no variable's name")], str] = {}
+    """Further environment variables for LocalStack."""
+
+
+class Proxy(Section):
+    """How workloads reach the emulator."""
+
+    mode: ProxyMode = ProxyMode.ENVIRONMENT
+    """How pods reach the emulator where neither pod nor namespace says."""
+    localstack_endpoint: Url = "http://localstack.aws-services.svc.cluster.local:4566"
+    """Where pods find the emulator."""
+    fallback_enabled: bool = True
+    """Try the modes of proxy.fallbackOrder where the wanted one is impossible."""
+    fallback_order: Annotated[tuple[ProxyMode, ...], AfterValidator(_unique)] = (
+        ProxyMode.SIDECAR,
+        ProxyMode.ENVIRONMENT,
+    )
+    """Modes to fall back to, the first possible one."""
+    pass_hosts: tuple[str, ...] = ()
+    """AWS names to let through undecrypted to their real address. Nothing AWS passes by default."""
+
+
+class Run(Section):
+    """`kecs run` on this machine."""
+
+    backend: OptionalUrl = ""
+    """Emulator that answers; empty for the embedded one."""
+    controlplane: OptionalUrl = ""
+    """Who answers ECS and ELBv2; empty for the backend."""
+    region: Region = ""
+    """Region for the command; empty for AWS_REGION, the AWS profile's, else us-east-1."""
+    account: Account = DEFAULT_ACCOUNT
+    """Account id in ARNs."""
+    publish: Annotated[tuple[Publish, ...], AfterValidator(_unique)] = ()
+    """Ports of servers inside that the host reaches, [HOST:]PORT."""
+    log: Annotated[str, Field(min_length=1)] = "-"
+    """File for the log of calls; - for standard error."""
+    log_format: LogFormat = LogFormat.TEXT
+    """How calls are written as they happen."""
+    quiet: bool = False
+    """Neither calls nor summary."""
+    dns: bool = True
+    """Answer the command's name lookups, AWS names even without any network."""
+    summary: Summary = Summary.TABLE
+    """How calls are summed up at the end."""
+
+
+class Relay(Section):
+    """Limits of the data path."""
+
+    peek_timeout: Seconds = 1.0
+    """Seconds a client may take to say its first bytes before its server is dialled."""
+    head_timeout: Seconds = 30.0
+    """Seconds a client may take to send a request's head once it began."""
+    idle_timeout: Seconds = 600.0
+    """Seconds a client's connection may stay idle between requests."""
+    connect_timeout: Seconds = 5.0
+    """Seconds the emulator may take to accept a connection."""
+    head_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 65536
+    """Size of a request's head that is answered 431 beyond it."""
+
+
+class Certs(Section):
+    """The authority of the embedded mode."""
+
+    directory: Annotated[str, _matching(r"|/.*|~/.*", "is not an absolute path")] = ""
+    """Where the root's key lives; empty for kecs below the XDG data directory."""
+    lifetime_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 24
+    """Hours that the intermediate of one run is valid."""
+
+
+class Server(Section):
+    """The control plane and the gateway."""
+
+    port: Port = 8080
+    """Port of the ECS and ELBv2 API."""
+    admin_port: Port = 8081
+    """Port of health checks and metrics."""
+    api_port: Port = 4566
+    """Port of the one endpoint for all of AWS."""
+    data_dir: str = ""
+    """Where state is kept; empty for kecs below the XDG data directory."""
+
+
+class Settings(BaseSettings):
+    """All settings, made by `settings_loading.load` alone."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    localstack: LocalStack = LocalStack()
+    proxy: Proxy = Proxy()
+    run: Run = Run()
+    relay: Relay = Relay()
+    certs: Certs = Certs()
+    server: Server = Server()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the merged layers as the one source: a value read here would not know where it came from."""
+        return (init_settings,)
