@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ from kecs.aws.partitions import PARTITIONS
 from kecs.aws.s3_hosts import parse_s3
 
 DATA = Path(__file__).resolve().parent.parent / "aws" / "kecs" / "aws" / "data"
+VARIANTS = ((False, False), (False, True), (True, False), (True, True))
+"""FIPS, dual stack."""
 PROTOCOLS = {"smithy-rpc-v2-cbor": "cbor"}
 
 # Below these, resources' own hosts stand; endpoint rules name them only as templates, or not at all.
@@ -44,7 +47,7 @@ EXTRA_PREFIXES = {
     "ec2messages": "ssm",
     "transcribestreaming": "transcribe",
 }
-# Queue hosts of old are sqs's, the API of a customer's own broker is not.
+# Spellings for accounts or single operations that only AWS itself tells apart from the standard one.
 EXTRA_STANDARD = {
     "queue": "sqs",
     "ddb": "dynamodb",
@@ -55,6 +58,9 @@ EXTRA_STANDARD = {
     "control-kinesis-queues": "kinesis",
     "data-kinesis-queues": "kinesis",
     "endpoint.events": "events",
+    "metering-marketplace": "metering.marketplace",
+    "entitlement-marketplace": "entitlement.marketplace",
+    "sync-states": "states",
 }
 # Rules ask for parameters that generation does not give; the names stand in the rules' templates.
 EXTRA_SIGNING = {"s3": ["s3express", "s3-outposts", "s3-object-lambda"], "s3control": ["s3-outposts", "s3express"]}
@@ -107,24 +113,35 @@ def regions(source: Source, rules_text: str) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def endpoints(source: Source, name: str) -> Iterator[tuple[bool, str, list[str]]]:
+def fixed_parameters(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what operations fix among the parameters of the rules: once each combination, first none at all."""
+    found: list[dict[str, Any]] = [{}]
+    for operation in model["operations"].values():
+        fixed = {name: entry["value"] for name, entry in operation.get("staticContextParams", {}).items()}
+        if fixed not in found:
+            found.append(fixed)
+    return found
+
+
+def endpoints(source: Source, name: str, model: dict[str, Any]) -> Iterator[tuple[bool, str, list[str]]]:
     """Yield whether a host is the standard one, the host, and the names its requests are signed for."""
     rules = source.rules(name)
     provider = EndpointProvider(rules, source.partitions)
+    variants = list(product(fixed_parameters(model), VARIANTS))
     for region in regions(source, json.dumps(rules)):
-        for fips, dual in ((False, False), (False, True), (True, False), (True, True)):
-            given = {"Region": region, "UseFIPS": fips, "UseDualStack": dual}
+        for fixed, (fips, dual) in variants:
+            given = {"Region": region, "UseFIPS": fips, "UseDualStack": dual} | fixed
             try:
                 endpoint = provider.resolve_endpoint(**{k: v for k, v in given.items() if k in rules["parameters"]})
             except EndpointProviderError:
-                continue  # not every service has every variant
+                continue  # not every service has every variant, nor every operation
             schemes = endpoint.properties.get("authSchemes", [])
             host = endpoint.url.removeprefix("https://").partition("/")[0]
             yield not fips and not dual, host, [s["signingName"] for s in schemes if "signingName" in s]
 
 
-def prefix_of(host: str) -> tuple[str, str] | None:
-    """Return endpoint prefix and suffix of a host; None for S3's and for the console's sign-in hosts."""
+def prefix_of(host: str) -> tuple[str, str, str] | None:
+    """Return endpoint prefix, region and suffix of a host; None for S3's and for the console's sign-in hosts."""
     matching = [suffix for suffix in SUFFIXES if host.endswith("." + suffix)]
     if not matching:
         return None
@@ -132,9 +149,10 @@ def prefix_of(host: str) -> tuple[str, str] | None:
     left = host.removesuffix("." + suffix)
     if parse_s3(left) is not None:
         return None
-    labels = split(left).labels
+    parts = split(left)
+    labels = parts.labels
     plain = ".".join(without_fips(labels[1:] if labels[0] == "fips" else labels))
-    return plain, suffix
+    return plain, parts.region, suffix
 
 
 def host_prefixes(model: dict[str, Any]) -> set[str]:
@@ -196,26 +214,29 @@ def rank(name: str, prefix: str) -> tuple[int, int, str]:
 def generate(source: Source) -> dict[str, Any]:
     services: dict[str, Any] = {}
     hosts: dict[str, set[str]] = {prefix: {name} for prefix, name in EXTRA_PREFIXES.items()}
-    home: dict[str, tuple[str, str]] = {}
+    home: dict[str, str] = {}
     under: dict[str, set[bool]] = {}
+    regionless: set[str] = set()
     actions: dict[str, str] = {}
     rest: dict[str, str] = {}
     dual = {p.dual_stack for p in PARTITIONS}
     for name in source.names:
         model = source.model(name)
         signing: set[str] = set()
-        for standard, host, names in endpoints(source, name):
+        for standard, host, names in endpoints(source, name, model):
             signing |= set(names)
             parsed = prefix_of(host)
             if parsed is None:
                 continue
-            prefix, suffix = parsed
+            prefix, region, suffix = parsed
             hosts.setdefault(prefix, set()).add(name)
             for extra in host_prefixes(model):
                 hosts.setdefault(extra + prefix, set()).add(name)
             if standard:
                 under.setdefault(prefix, set()).add(suffix in dual)
-                home.setdefault(name, (prefix, suffix))
+                home.setdefault(name, prefix)
+                if not region:
+                    regionless.add(prefix)
         row = services[name] = service_row(name, model, signing)
         if "version" in row:
             actions[name] = " ".join(sorted(model["operations"]))
@@ -228,19 +249,20 @@ def generate(source: Source) -> dict[str, Any]:
         "hosts": ranked,
         "standard": EXTRA_STANDARD
         | {
-            prefix: home[names[0]][0]
+            prefix: home[names[0]]
             for prefix, names in ranked.items()
             if prefix not in {**under, **EXTRA_PREFIXES} and names[0] in home and not _is_extended(prefix, names, home)
         },
         "dual_stack_only": sorted(prefix for prefix, seen in under.items() if seen == {True}),
+        "regionless": sorted(regionless),
         "actions": actions,
     }
     return {"core.json": core, "rest.json": rest}
 
 
-def _is_extended(prefix: str, names: list[str], home: dict[str, tuple[str, str]]) -> bool:
+def _is_extended(prefix: str, names: list[str], home: dict[str, str]) -> bool:
     """Tell whether the prefix is an operation's host prefix before a standard one: data-, sync-, api. …"""
-    return any(name in home and prefix != home[name][0] and prefix.endswith(home[name][0]) for name in names)
+    return any(name in home and prefix != home[name] and prefix.endswith(home[name]) for name in names)
 
 
 def render(table: dict[str, Any]) -> str:

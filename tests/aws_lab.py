@@ -10,13 +10,16 @@ from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.model import OperationModel, Shape, StructureShape
+from botocore.model import OperationModel
 
 from kecs.aws.head import RequestHead
 
 _DEPTH_LIMIT = 8
+_UNSIGNED = ("codecatalyst", "cloudfront-keyvaluestore")
+"""Services that want a token of a person, or a signer which is no Python."""
+_DISCOVERED = {"timestream-query": "query.timestream", "timestream-write": "ingest.timestream"}
+"""Services whose clients ask for an endpoint first, unless they are given one."""
 _TEXTS = {
     "AccountId": "123456789012",
     "accountId": "123456789012",
@@ -25,6 +28,8 @@ _TEXTS = {
     "KvsARN": "arn:aws:cloudfront::123456789012:key-value-store/some",
     "Bucket": "some-bucket",
     "RequestRoute": "route",
+    "ChannelARN": "arn:aws:kinesis:us-east-1:123456789012:channel/some",
+    "ConsumerARN": "arn:aws:kinesis:us-east-1:123456789012:stream/some/consumer/some:1",
     "ResourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/some",
     "PredictEndpoint": "https://realtime.machinelearning.us-east-1.amazonaws.com",
     "graphIdentifier": "g-some",
@@ -63,11 +68,16 @@ def session() -> botocore.session.Session:
     return made
 
 
-def client(service: str, region: str, *, unsigned: bool = False, **config: Any) -> BaseClient:
+def client(service: str, region: str, *, unsigned: bool = False, **config: Any) -> Any:
     """Return a client whose requests are raised instead of sent."""
-    signature = {"signature_version": botocore.UNSIGNED} if unsigned else {}
-    made = session().create_client(
+    signature: dict[str, Any] = {"signature_version": botocore.UNSIGNED} if unsigned else {}
+    if service in _DISCOVERED:
+        config["endpoint_url"] = f"https://{_DISCOVERED[service]}.{region}.amazonaws.com"
+    if service in _UNSIGNED:
+        signature = {"signature_version": botocore.UNSIGNED}
+    made: Any = session().create_client(
         service,
+        endpoint_url=config.pop("endpoint_url", None),
         region_name=region,
         config=Config(
             endpoint_discovery_enabled=False,
@@ -81,40 +91,26 @@ def client(service: str, region: str, *, unsigned: bool = False, **config: Any) 
     return made
 
 
-def value(shape: Shape, name: str = "", depth: int = 0) -> Any:
+def value(shape: Any, name: str = "", depth: int = 0) -> Any:
     """Return the smallest value of a shape that botocore takes."""
+    smallest = max(int(shape.metadata.get("min", 0)), 1)
     match shape.type_name:
         case "structure":
             return structure(shape, depth + 1)
         case "list":
-            size = max(int(shape.metadata.get("min", 0)), 1) if depth < _DEPTH_LIMIT else 0
-            return [value(shape.member, depth=depth + 1)] * size
-        case "map":
-            return {}
+            return [value(shape.member, depth=depth + 1)] * (smallest if depth < _DEPTH_LIMIT else 0)
         case "string":
-            smallest = int(shape.metadata.get("min", 0))
             return _TEXTS.get(name) or next(iter(shape.enum), "") or "a" * max(smallest, 3)
-        case "integer" | "long" | "float" | "double":
-            return max(int(shape.metadata.get("min", 1)), 1)
-        case "boolean":
-            return True
-        case "timestamp":
-            return 0
-        case "blob":
-            return b"blob"
-    raise AssertionError(shape.type_name)
+        case kind:
+            return {"map": {}, "blob": b"blob", "boolean": True, "timestamp": 0}.get(kind, smallest)
 
 
-def structure(shape: StructureShape, depth: int = 0) -> dict[str, Any]:
-    """Return a structure's required members; of a union, the first."""
-    if depth > _DEPTH_LIMIT:  # shapes may hold themselves
-        return {}
-    names = list(shape.members)[:1] if getattr(shape, "is_tagged_union", False) else shape.required_members
-    return {
-        name: value(shape.members[name], name, depth)
-        for name in names
-        if not (shape.members[name].type_name == "structure" and getattr(shape.members[name], "is_eventstream", False))
-    }
+def structure(shape: Any, depth: int = 0) -> dict[str, Any]:
+    """Return a structure's required members; of a union the first, deep inside the last: shapes may hold themselves."""
+    names = list(shape.required_members)
+    if getattr(shape, "is_tagged_union", False):
+        names = [list(shape.members)[0 if depth < _DEPTH_LIMIT else -1]]
+    return {name: value(shape.members[name], name, depth) for name in names}
 
 
 def parameters(operation: OperationModel) -> dict[str, Any]:
@@ -122,7 +118,7 @@ def parameters(operation: OperationModel) -> dict[str, Any]:
     return {} if operation.input_shape is None else structure(operation.input_shape)
 
 
-def sent(made: BaseClient, operation: str, **given: Any) -> Sent:
+def sent(made: Any, operation: str, **given: Any) -> Sent:
     """Return what the client would have sent for the operation, with its required parameters made up."""
     model = made.meta.service_model.operation_model(operation)
     try:
@@ -157,7 +153,7 @@ def get_head(url: str, method: bytes = b"GET", *fields: tuple[bytes, bytes]) -> 
 
 
 @contextmanager
-def stubbed(made: BaseClient, answer: AWSResponse) -> Iterator[None]:
+def stubbed(made: Any, answer: AWSResponse) -> Iterator[None]:
     """Let the client receive this answer instead of sending."""
     made.meta.events.unregister("before-send", _take)
 

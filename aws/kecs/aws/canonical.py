@@ -22,7 +22,7 @@ def canonicalise(call: Call, head: RequestHead, profile: Profile) -> RequestHead
     """Return the head that the backend understands; the same object when nothing has to change."""
     aws = parse_host(call.host)
     if aws is not None:
-        head = _with_host(call, head, profile, aws)
+        head = _with_host(head, profile, aws)
     return _with_scope(call, head, profile)
 
 
@@ -39,14 +39,12 @@ def _wants_path_style(profile: Profile, aws: AwsHost) -> bool:
     return profile.path_style is PathStyle.ALWAYS or (profile.path_style is PathStyle.DOTTED and "." in aws.bucket)
 
 
-def _with_host(call: Call, head: RequestHead, profile: Profile, aws: AwsHost) -> RequestHead:
+def _with_host(head: RequestHead, profile: Profile, aws: AwsHost) -> RequestHead:
     name = _canonical_name(profile, aws)
     target = head.target
     if _wants_path_style(profile, aws):
         name = name.removeprefix(f"{aws.bucket}.")
         target = b"/" + aws.bucket.encode() + target
-    if call.service == "sqs" and aws.prefix == "queue":
-        name = f"sqs.{aws.default_region}.{aws.suffix}"
     if name == aws.name and target is head.target and head.get(b"host") == name.encode():
         return head
     return RequestHead(method=head.method, target=target, fields=_renamed(head.fields, name))

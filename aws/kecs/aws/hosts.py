@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, is_region, partition_of
+from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, Partition, is_region, partition_of
 from kecs.aws.s3_hosts import parse_s3
 from kecs.aws.tables import tables
 
@@ -33,6 +33,10 @@ DATA_PLANES: Final = {
 """Endpoint prefixes below which customers' own endpoints live, to a name for them. botocore has none: what is said
 there is no AWS call but the customer's."""
 
+_BELOW: Final = {"iot": "data-ats.iot", "jobs.iot": "data.jobs.iot"}
+"""Endpoint prefixes below which an account's own hosts are another service's: <id>-ats.iot is no host of iot's API."""
+
+_SUFFIX_SET: Final = frozenset(SUFFIXES)
 _NAME_LIMIT: Final = 253
 _LABEL_LIMIT: Final = 63
 _LABEL: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -40,6 +44,17 @@ _CUSTOMERS_OWN: Final = frozenset({"load-balancer", "opensearch-domain", "eks-cl
 _PSEUDO: Final = frozenset({"global", "us-gov"})
 _ACCOUNT_DIGITS: Final = 12
 _MTLS_PROTOCOLS: Final = frozenset({"x-amzn-mqtt-ca", "mqtt"})
+
+
+_S3_SERVICES: Final = {
+    ("s3-control", False): ("s3control",),
+    ("s3-control", True): ("s3control",),
+    ("s3-outposts", False): ("s3outposts", "s3control"),
+    ("s3express-control", False): ("s3control", "s3"),
+}
+"""Who answers at S3's hosts, by endpoint prefix and whether a resource stands before it; everywhere else S3 itself."""
+
+_PLANES: Final = frozenset(DATA_PLANES.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +105,6 @@ def _suffix(name: str) -> str:
             return rest
         rest = rest.partition(".")[2]
     return ""
-
-
-_SUFFIX_SET: Final = frozenset(SUFFIXES)
 
 
 def is_aws_name(name: str) -> bool:
@@ -159,22 +171,28 @@ def _find(labels: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
     plain = without_fips(labels)
     for index in range(len(labels)):
         prefix = ".".join(plain[index:])
-        if index and prefix in DATA_PLANES:
+        if index and prefix in DATA_PLANES and labels[:index] != ("fips",):
             return index, prefix, (DATA_PLANES[prefix],)
+        if index and prefix in _BELOW:
+            return index, prefix, known[_BELOW[prefix]]
         if prefix in known:
             return index, prefix, known[prefix]
     return 0, ".".join(plain), ()
 
 
-def _canonical(*, prefix: str, resource: str, place: str, partition: str, suffix: str) -> str:
+def _canonical(*, prefix: str, resource: str, parts: Split, partition: Partition, suffix: str) -> str:
     known = tables()
-    standard = known.standard.get(prefix, prefix)
-    home = next(p for p in PARTITIONS if p.name == partition)
+    standard = _BELOW[prefix] if resource and prefix in _BELOW else known.standard.get(prefix, prefix)
+    place = parts.region or parts.pseudo
+    if standard != prefix:
+        # What stood before another spelling has no place before the standard one, which always has a region.
+        resource, place = "", place or partition.region
     if suffix != ENDPOINT_SUFFIX:
-        suffix = home.dual_stack if standard in known.dual_stack_only else home.suffix
-        # Under amazonaws.com global services have no label in the region's place; under api.aws they are at `global`.
-        if place == "global" and suffix in ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu"):
-            place = ""
+        suffix = partition.dual_stack if standard in known.dual_stack_only else partition.suffix
+    if place.endswith("-global"):
+        place = "" if standard in known.regionless else partition.region
+    elif place == "global" and suffix == partition.suffix:
+        place = ""  # global services have no label in the region's place there
     return ".".join(part for part in (resource, standard, place, suffix) if part)
 
 
@@ -187,8 +205,13 @@ def _parse_other(name: str, suffix: str, left: str) -> AwsHost:
     if resource == "fips":
         resource = ""
     region = "" if parts.region.endswith("-global") else parts.region
-    known = bool(services) and services[0] not in _CUSTOMERS_OWN
-    legacy = prefix in ("queue", "elasticmapreduce") and left.startswith(parts.region + ".")
+    dual_stack = parts.dual_stack or (suffix == partition.dual_stack and prefix not in tables().dual_stack_only)
+    below = prefix in tables().standard or (bool(resource) and prefix in _BELOW)
+    reordered = bool(parts.region) and left.startswith(f"{parts.region}.")
+    plane = services[:1] != () and services[0] in _PLANES
+    canonical = name
+    if services and (fips or dual_stack or parts.vpc_endpoint or below or reordered):
+        canonical = _canonical(prefix=prefix, resource=resource, parts=parts, partition=partition, suffix=suffix)
     return AwsHost(
         name=name,
         suffix=suffix,
@@ -201,30 +224,11 @@ def _parse_other(name: str, suffix: str, left: str) -> AwsHost:
         account=resource if len(resource) == _ACCOUNT_DIGITS and resource.isdigit() else "",
         bucket="",
         fips=fips,
-        dual_stack=parts.dual_stack or (suffix == partition.dual_stack and prefix not in tables().dual_stack_only),
+        dual_stack=dual_stack,
         vpc_endpoint=parts.vpc_endpoint,
-        data_plane=services[:1] != () and services[0] in _PLANES,
-        canonical=_canonical(
-            prefix=prefix,
-            resource=resource,
-            place=parts.region or parts.pseudo,
-            partition=partition.name,
-            suffix=suffix,
-        )
-        if known or legacy
-        else name,
+        data_plane=plane,
+        canonical=name if plane and services[0] in _CUSTOMERS_OWN else canonical,
     )
-
-
-_S3_SERVICES: Final = {
-    ("s3-control", False): ("s3control",),
-    ("s3-control", True): ("s3control",),
-    ("s3-outposts", False): ("s3outposts", "s3control"),
-    ("s3express-control", False): ("s3control", "s3"),
-}
-"""Who answers at S3's hosts, by endpoint prefix and whether a resource stands before it; everywhere else S3 itself."""
-
-_PLANES: Final = frozenset(DATA_PLANES.values())
 
 
 @lru_cache(maxsize=4096)

@@ -26,6 +26,7 @@ class Core(TypedDict):
     hosts: dict[str, list[str]]
     standard: dict[str, str]
     dual_stack_only: list[str]
+    regionless: list[str]
     actions: dict[str, str]
 
 
@@ -40,6 +41,8 @@ class Tables:
     """Endpoint prefix to the standard one, where they differ: ecr -> api.ecr."""
     dual_stack_only: frozenset[str]
     """Endpoint prefixes that exist under the dual-stack suffix alone."""
+    regionless: frozenset[str]
+    """Endpoint prefixes whose standard host is one for all regions of a partition."""
     signing: dict[str, tuple[str, ...]]
     targets: dict[str, tuple[str, ...]]
     actions: dict[str, frozenset[str]]
@@ -69,6 +72,7 @@ def tables() -> Tables:
         hosts={prefix: tuple(names) for prefix, names in core["hosts"].items()},
         standard=core["standard"],
         dual_stack_only=frozenset(core["dual_stack_only"]),
+        regionless=frozenset(core["regionless"]),
         signing=_index([(name, service) for service, row in services.items() for name in row["signing"]]),
         targets=_index([(row["target"], service) for service, row in services.items() if "target" in row]),
         actions=actions,
