@@ -1,0 +1,176 @@
+"""Backends by URL: what is refused and why, and which profile a server's health endpoints give it."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from emulator_lab import Emulator
+
+from kecs.core.errors import BackendError
+from kecs.emulator.backend import Backend, detect
+
+
+@pytest.mark.parametrize(
+    ("url", "text", "local"),
+    [
+        pytest.param("http://localhost:4566", "http://localhost:4566", True, id="LocalStack's usual"),
+        pytest.param("http://LOCALHOST:4566/", "http://localhost:4566", True, id="slash, capitals"),
+        pytest.param("http://127.0.0.1", "http://127.0.0.1:80", True, id="default port"),
+        pytest.param("https://emulator.example", "https://emulator.example:443", False, id="TLS"),
+        pytest.param("http://[::1]:4566", "http://[::1]:4566", True, id="IPv6"),
+        pytest.param("http://192.0.2.1:4566", "http://192.0.2.1:4566", False, id="elsewhere"),
+        pytest.param("http://cafe:4566", "http://cafe:4566", False, id="name of hexadecimal letters"),
+        pytest.param(
+            "http://localstack.aws-services.svc:4566", "http://localstack.aws-services.svc:4566", False, id="k8s"
+        ),
+    ],
+)
+def test_urls(*, url: str, text: str, local: bool) -> None:
+    backend = Backend.parse(url)
+    assert str(backend) == text
+    assert backend.is_local is local
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        pytest.param("ftp://x", "it is no HTTP URL", id="other scheme"),
+        pytest.param("localhost:4566", "it is no HTTP URL", id="no scheme"),
+        pytest.param("", "it is no HTTP URL", id="empty"),
+        pytest.param("http://", "it has no host", id="no host"),
+        pytest.param("http://a b", "it has no host that can be looked up", id="blank in the host"),
+        pytest.param("http://-", "it has no host that can be looked up", id="hyphen"),
+        pytest.param("http://x:99999", "port out of range 0-65535", id="large port"),
+        pytest.param("http://x:0", "it has port 0", id="port 0"),
+        pytest.param("http://[::1", "invalid ipv6 url", id="open bracket"),
+        pytest.param("http://u:p@localhost", "it holds credentials, which no backend reads", id="credentials"),
+        pytest.param("http://localhost/path", "it has a path; requests have their own", id="path"),
+        pytest.param("http://localhost?x=1", "it has a path; requests have their own", id="query"),
+        pytest.param("https://s3.amazonaws.com", "it is AWS itself", id="AWS"),
+        pytest.param("https://S3.amazonaws.com.", "it is AWS itself", id="AWS, capitals and dot"),
+        pytest.param("https://sqs.us-east-1.api.aws", "it is AWS itself", id="AWS dual-stack"),
+    ],
+)
+def test_urls_that_are_refused(url: str, reason: str) -> None:
+    with pytest.raises(BackendError) as error:
+        Backend.parse(url, source="KECS_RUN_BACKEND")
+    assert error.value.message.startswith(
+        f'kecs_run_backend is "{url.lower()}": ' if reason[:2] != "it" else "KECS_RUN"
+    )
+    assert error.value.message.endswith(reason)
+    assert error.value.hint
+
+
+@contextmanager
+def serving(answers: Mapping[str, object]) -> Iterator[Backend]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path in answers
+            body = json.dumps(answers[self.path]).encode() if found else b"<Error><Code>NoSuchBucket</Code></Error>"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield Backend.parse(f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+HEALTH = {"services": {"s3": "available"}, "edition": "community", "version": "4.14.0"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "profile"),
+    [
+        pytest.param({"/_localstack/health": HEALTH}, "localstack", id="LocalStack"),
+        pytest.param(
+            {"/_localstack/health": HEALTH, "/_ministack/health": HEALTH}, "ministack", id="ministack answers both"
+        ),
+        pytest.param({"/moto-api/data.json": {}}, "moto-server", id="moto_server"),
+        pytest.param({"/_kecs/health": {"status": "running"}}, "embedded", id="our own"),
+        pytest.param({}, "generic", id="something else"),
+        pytest.param({"/_localstack/health": [1]}, "generic", id="an answer of another form"),
+    ],
+)
+def test_profiles_by_health_endpoints(answers: Mapping[str, object], profile: str) -> None:
+    with serving(answers) as backend:
+        assert detect(backend).name == profile
+
+
+def test_the_embedded_emulator_is_recognised(emulator: Emulator) -> None:
+    assert detect(Backend.parse(f"http://127.0.0.1:{emulator.port}")).name == "embedded"
+
+
+def test_a_real_moto_server_is_recognised() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert answering(Backend.parse(f"http://127.0.0.1:{port}")) == "moto-server"
+        finally:
+            server.terminate()
+
+
+def answering(backend: Backend) -> str:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return detect(backend).name
+        except BackendError:
+            if time.monotonic() > deadline:
+                raise
+            threading.Event().wait(0.1)
+
+
+def test_nothing_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(BackendError) as error:
+        detect(Backend.parse(f"http://127.0.0.1:{port}"))
+    assert error.value.message == f"no backend answers at http://127.0.0.1:{port}: connection refused"
+
+
+def test_silence_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(BackendError) as error:
+        detect(Backend.parse(f"http://127.0.0.1:{server.getsockname()[1]}"), timeout_s=0.1)
+    assert error.value.message.endswith("timed out")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "banner", "message"),
+    [
+        ("http", b"SSH-2.0-OpenSSH\r\n", "does not speak HTTP"),
+        ("https", b"SSH-2.0-OpenSSH\r\n", "does not complete TLS"),
+    ],
+)
+def test_a_server_of_another_protocol(scheme: str, banner: bytes, message: str) -> None:
+    def answer(server: socket.socket) -> None:
+        client, _ = server.accept()
+        with client:
+            client.sendall(banner)
+            client.recv(1 << 16)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        with pytest.raises(BackendError) as error:
+            detect(Backend.parse(f"{scheme}://127.0.0.1:{server.getsockname()[1]}"))
+        thread.join()
+    assert message in error.value.message
