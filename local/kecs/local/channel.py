@@ -18,7 +18,8 @@ def send(channel: socket.socket, message: dict[str, Any], descriptors: Sequence[
     frame = _LENGTH.pack(len(data)) + data
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     sent = channel.sendmsg([frame], ancillary)
-    channel.sendall(frame[sent:])
+    if sent < len(frame):  # an empty send would fail where the peer has read it all and ended
+        channel.sendall(frame[sent:])
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

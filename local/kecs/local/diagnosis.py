@@ -13,6 +13,10 @@ from typing import Final, Self
 from kecs.core.errors import MachineError
 
 _SUDO: Final = 'run it as root: `sudo env "PATH=$PATH" kecs run …`'
+_GRANT: Final = (
+    "start the container with `--cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined "
+    "--security-opt apparmor=unconfined`, or with `--privileged`"
+)
 
 
 class Step(StrEnum):
@@ -37,11 +41,12 @@ class Facts:
     max_user_namespaces: int | None = None
     max_net_namespaces: int | None = None
     max_mnt_namespaces: int | None = None
+    root: bool = False
     seccomp: bool = False
     container: bool = False
 
     @classmethod
-    def read(cls, *, user_namespace: bool) -> Self:
+    def read(cls, *, user_namespace: bool, root: bool) -> Self:
         """Read them from /proc."""
         status = _text("/proc/self/status")
         return cls(
@@ -51,6 +56,7 @@ class Facts:
             max_user_namespaces=_number("/proc/sys/user/max_user_namespaces"),
             max_net_namespaces=_number("/proc/sys/user/max_net_namespaces"),
             max_mnt_namespaces=_number("/proc/sys/user/max_mnt_namespaces"),
+            root=root,
             seccomp="\nSeccomp:\t2" in status,
             container=any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv")),
         )
@@ -76,6 +82,11 @@ def explain(step: Step, number: int, facts: Facts) -> MachineError:
     said = f"{step}: {os.strerror(number)}"
     if facts.user_namespace and number in _FORBIDDEN and facts.apparmor_restrict:
         return _apparmor(said)
+    if facts.root and facts.user_namespace and step is Step.MAPS:
+        # since Linux 5.12 nobody maps the outer root without CAP_SETFCAP
+        return MachineError(
+            f"this root has neither the capabilities to make a network namespace nor CAP_SETFCAP ({said})", hint=_GRANT
+        )
     if step is Step.UNSHARE:
         return _unshare(number, said, facts)
     if number in _FORBIDDEN and (facts.seccomp or facts.container):
@@ -135,6 +146,5 @@ def _exhausted(said: str, facts: Facts) -> MachineError:
 def _in_container(said: str) -> MachineError:
     return MachineError(
         f"this container may not make network namespaces ({said})",
-        hint="start it with `--cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined "
-        "--security-opt apparmor=unconfined`, or with `--privileged`",
+        hint=_GRANT,
     )

@@ -9,6 +9,8 @@ from typing import Final
 from kecs.local.nft import Layout
 
 _LOOPBACK: Final = {4: "127.0.0.0/8", 6: "::1/128"}
+EMPTY: Final = "".join(f"*{table}\nCOMMIT\n" for table in ("raw", "mangle", "nat", "filter"))
+"""Takes every rule away."""
 _RELAY: Final = {4: "127.0.0.1", 6: "::1"}
 
 

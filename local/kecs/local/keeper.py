@@ -21,7 +21,7 @@ from kecs.core.errors import KecsError
 from kecs.local import channel, leftovers, links, nfqueue, nft, resolver, rules, syscalls
 from kecs.local.diagnosis import Facts, Step, explain
 from kecs.local.rules import Attempts, Method
-from kecs.local.shape import Options
+from kecs.local.shape import OWN_IPV4, OWN_IPV6, Options
 
 _BACKLOG: Final = 4096
 _NFNETLINK: Final = 12
@@ -39,6 +39,9 @@ class _Making:
 
     options: Options
     user_namespace: bool
+    uid: int = field(default_factory=os.geteuid)
+    """As seen before: unmapped, it would read as 65534."""
+    gid: int = field(default_factory=os.getegid)
     host: links.Host = field(default_factory=lambda: links.Host(addresses=(), ipv6_default_route=False))
     ipv6: bool = False
     method: Method = Method.NFT
@@ -59,7 +62,7 @@ def _unshare(making: _Making) -> None:
 
 def _map(making: _Making) -> None:
     if making.user_namespace:
-        uid, gid = os.geteuid(), os.getegid()
+        uid, gid = making.uid, making.gid
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")  # gid_map is refused before
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="ascii")
@@ -73,7 +76,7 @@ def _link(making: _Making) -> None:
 
 
 def _rule(making: _Making) -> None:
-    own = dict.fromkeys((links.OWN_IPV4, links.OWN_IPV6, *making.host.addresses))
+    own = dict.fromkeys((OWN_IPV4, OWN_IPV6, *making.host.addresses))
     layout = nft.Layout(own=tuple(own), ipv6=making.ipv6, port=making.options.port)
     lock = making.options.directory / "xtables.lock"
     making.method = rules.apply(layout, Attempts(methods=making.options.methods, lock=lock))
@@ -87,7 +90,10 @@ def _socket(making: _Making) -> None:
         making.made += [_dns(family) for family in families]
         making.dns = len(families)
     if making.method.holds:
-        making.made.append(_queue())
+        try:
+            making.made.append(_queue())
+        except OSError:  # a rule may take a queue for which the kernel has no handler: packets then pass it by
+            making.method = making.method.bare
 
 
 def _mount(making: _Making) -> None:
@@ -95,7 +101,7 @@ def _mount(making: _Making) -> None:
     with suppress(OSError):
         syscalls.mount("none", "/", syscalls.MS_REC | syscalls.MS_SLAVE)  # or binds would show outside
         if making.options.dns:
-            resolver.install(making.options.directory, str(links.OWN_IPV4))
+            resolver.install(making.options.directory, str(OWN_IPV4))
 
 
 _STEPS: Final[tuple[tuple[Step, Callable[[_Making], None]], ...]] = (
@@ -148,12 +154,12 @@ def _make(options: Options) -> _Making:
     for step, act in _STEPS:
         try:
             act(making)
-        except NetlinkError as error:
-            raise explain(step, error.code, Facts.read(user_namespace=making.user_namespace)) from error
         except KecsError:
             raise
-        except OSError as error:
-            raise explain(step, error.errno or 0, Facts.read(user_namespace=making.user_namespace)) from error
+        except (NetlinkError, OSError) as error:
+            number = error.code if isinstance(error, NetlinkError) else error.errno
+            facts = Facts.read(user_namespace=making.user_namespace, root=making.uid == 0)
+            raise explain(step, number or 0, facts) from error
     return making
 
 
@@ -195,11 +201,10 @@ def _detach(*stays: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)
-    first = 3
-    for stay in sorted(stays):
-        os.closerange(first, stay)
-        first = stay + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are all that is wanted
+        if int(name) > 2 and int(name) not in stays:  # noqa: PLR2004 - standard error
+            with suppress(OSError):  # the listing's own descriptor
+                os.close(int(name))
 
 
 def _serve(control: socket.socket, helper: socket.socket) -> None:

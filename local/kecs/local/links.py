@@ -15,9 +15,8 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kecs.core.names import METADATA_IPV6
+from kecs.local.shape import OWN_IPV4, OWN_IPV6
 
-OWN_IPV4: Final = IPv4Address("198.18.0.1")
-OWN_IPV6: Final = IPv6Address("fd00:6b65:6373::1")
 _LOCAL_TABLE: Final = 255
 _LO: Final = 1
 _UNIVERSE: Final = 0

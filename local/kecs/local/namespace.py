@@ -5,12 +5,14 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from kecs.core.errors import MachineError
 from kecs.local import channel, command, counters, processes
 from kecs.local.shape import Options
 from kecs.local.sockets import Sockets
+
+_READY_TIMEOUT_S: Final = 90.0
 
 __all__ = ["Making", "Namespace", "Options", "begin", "create"]
 
@@ -39,7 +41,10 @@ class Namespace:
             channel.send(self._order, order)
             refusal = channel.receive(self._order)  # exec closes its end without a word
         except OSError as error:
-            raise MachineError(f"the process for `{argv[0]}` has ended before it started: {error}") from error
+            _, status = os.waitpid(self.pid, 0)
+            self._waited = True
+            code = processes.exit_code(status)
+            raise MachineError(f"the process for `{argv[0]}` ended early with code {code}: {error}") from error
         self._order.close()
         if refusal is not None:
             raise processes.not_executable(program, OSError(refusal[0]["errno"], os.strerror(refusal[0]["errno"])))
@@ -65,10 +70,11 @@ class Namespace:
         self._order.close()
         self._control.close()
         self.sockets.close()
-        for pid in (self._keeper_pid, *(() if self._waited else (self.pid,))):
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-        self._waited = True
+        if not self._waited:
+            processes.end(self.pid)
+            self._waited = True
+        with suppress(ChildProcessError):
+            os.waitpid(self._keeper_pid, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +131,12 @@ def create(options: Options) -> Namespace:
 
 
 def _made(control: socket.socket) -> tuple[list[int], Sockets]:
-    report = channel.receive(control)
+    control.settimeout(_READY_TIMEOUT_S)
+    try:
+        report = channel.receive(control)
+    except TimeoutError:
+        raise MachineError(f"the namespace was not made within {_READY_TIMEOUT_S:.0f} s", hint="try again") from None
+    control.settimeout(None)
     if report is None:
         raise MachineError("the process that makes the namespace ended without a word", hint="was it killed?")
     said, descriptors = report

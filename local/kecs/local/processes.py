@@ -6,6 +6,7 @@ the default for Ctrl-Z (the shell must see it stop), and forwards what is sent t
 
 import errno
 import os
+import select
 import shutil
 import signal
 from collections.abc import Iterator
@@ -100,6 +101,21 @@ def wait(pid: int) -> int:
             if not os.WIFSTOPPED(status):
                 return exit_code(status)
             _stop_with(pid)
+
+
+def end(pid: int, grace_s: float = 2.0) -> None:
+    """End a child that is not waited for in the ordinary way: SIGTERM, after the grace SIGKILL."""
+    with suppress(ProcessLookupError, ChildProcessError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, None)):
+                os.kill(pid, number)
+                os.kill(pid, signal.SIGCONT)
+                if select.select([descriptor], [], [], wait_s)[0]:
+                    break
+        finally:
+            os.close(descriptor)
+        os.waitpid(pid, 0)
 
 
 def exit_code(status: int) -> int:

@@ -119,11 +119,11 @@ class Publisher:
                 inside = await self._dial(port)
             except OSError:
                 self.refused += 1
-                _reset(client)
+                reset(client)
                 return
             self.served += 1
             with inside:
-                await _pump_both(client, inside)
+                await pump_both(client, inside)
 
     async def _dial(self, port: int) -> socket.socket:
         try:
@@ -132,21 +132,21 @@ class Publisher:
             return await self._helper.connect(_LOOPBACK[1], port)
 
 
-def _reset(one: socket.socket) -> None:
+def reset(one: socket.socket) -> None:
     """Make the coming close a reset."""
     with suppress(OSError):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
-async def _pump_both(first: socket.socket, second: socket.socket) -> None:
+async def pump_both(first: socket.socket, second: socket.socket) -> None:
     """Carry bytes both ways until both have ended; the reset of one becomes the reset of the other."""
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(first, second))
             group.create_task(_pump(second, first))
     except* OSError:
-        _reset(first)
-        _reset(second)
+        reset(first)
+        reset(second)
 
 
 async def _pump(source: socket.socket, target: socket.socket) -> None:

@@ -38,6 +38,11 @@ class Method(StrEnum):
         return self in {Method.NFT, Method.NFT_COMPAT, Method.IPTABLES}
 
     @property
+    def bare(self) -> "Method":
+        """The same without holding."""
+        return Method.IPTABLES_BARE if self is Method.IPTABLES else Method.NFT_BARE
+
+    @property
     def inside_first(self) -> bool:
         """The kernel does not decide what stays inside: loopback is dialled inside first, then outside."""
         return self in {Method.NFT_REDIRECT, Method.IPTABLES_REDIRECT}
@@ -112,6 +117,8 @@ def _iptables(text: Callable[[Layout, int], str]) -> Callable[[Layout, Path], No
             if not refusal:
                 return
             refusals.append(refusal)
+            for tool in tools.values():  # one family, or the first tables, may have been taken
+                _restore(tool, iptables.EMPTY, lock)
         raise OSError(errno.EOPNOTSUPP, ", ".join(refusals))
 
     return act

@@ -27,8 +27,7 @@ def base(environ: Mapping[str, str] = os.environ) -> Path:
 @contextmanager
 def run_directory(parent: Path | None = None) -> Iterator[Path]:
     """Make the run's directory (0700), after removing those of killed runs; remove it at the end."""
-    where = base() if parent is None else parent
-    _make_private(where)
+    where = _private(parent)
     with _locked(where / _LOCK):  # a directory is never seen without its lock
         _sweep(where)
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=where))
@@ -40,20 +39,20 @@ def run_directory(parent: Path | None = None) -> Iterator[Path]:
         os.close(lock)
 
 
-def _make_private(where: Path) -> None:
+def _private(where: Path | None) -> Path:
     try:
+        where = base() if where is None else where
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = where.lstat()
     except OSError as error:
-        raise MachineError(
-            f"the run directory {where} can't be made: {error.strerror}", hint="set XDG_RUNTIME_DIR or TMPDIR"
-        ) from error
+        raise MachineError(f"the run directory can't be made: {error}", hint="set XDG_RUNTIME_DIR or TMPDIR") from error
     # below /tmp somebody else may have been first
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise MachineError(
             f"the run directory {where} is not private: owner {found.st_uid}, mode {stat.filemode(found.st_mode)}",
             hint=f"remove it: `rm -r {where}`, or set XDG_RUNTIME_DIR",
         )
+    return where
 
 
 def _lock(file: Path, *, wait: bool = False) -> int:

@@ -19,8 +19,10 @@ from typing import Final
 from kecs.core.errors import ProtocolError
 from kecs.core.names import METADATA_IPV4, METADATA_IPV6
 from kecs.local import nfqueue, nft
+from kecs.local.helper import Helper
 from kecs.local.nfqueue import Held, Verdict
 from kecs.local.packet import Syn, parse_syn
+from kecs.local.shape import OWN_IPV4, OWN_IPV6
 from kecs.relay.decide import Address, Connection, Dialled
 
 DIAL_TIMEOUT_S: Final = 20.0
@@ -29,6 +31,7 @@ TAKE_TIMEOUT_S: Final = 10.0
 MOST_HELD: Final = 4096
 _MOST_PER_WAKE: Final = 64
 _DATAGRAM: Final = 1 << 16
+_DNS_PORT: Final = 53
 _AWS_PORTS: Final = frozenset({80, 443})
 _METADATA: Final = frozenset(METADATA_IPV4 + METADATA_IPV6)
 _NO_ANSWER: Final = frozenset({errno.ETIMEDOUT})
@@ -37,12 +40,18 @@ _NO_ANSWER: Final = frozenset({errno.ETIMEDOUT})
 def dials_early(destination: Address, *, allocated: Callable[[str], bool]) -> bool:
     """Say whether a destination may be dialled before the client has said a word.
 
-    Not what we answer ourselves (metadata, `allocated` addresses of AWS names), and nothing global at AWS's ports: not
-    one packet goes to real AWS, and only the client's first bytes tell.
+    Not what we answer ourselves (metadata, DNS, `allocated` addresses of AWS names), and nothing global at AWS's ports:
+    not one packet goes to real AWS, and only the client's first bytes tell.
     """
-    if destination.host in _METADATA or allocated(destination.host):
+    if destination.host in _METADATA or destination.port == _DNS_PORT or allocated(destination.host):
         return False
     return destination.port not in _AWS_PORTS or not ip_address(destination.host).is_global
+
+
+def stays_inside(destination: Address) -> bool:
+    """Say whether a server inside comes before one outside: loopback and the namespace's own addresses."""
+    address = ip_address(destination.host)
+    return address.is_loopback or address in {OWN_IPV4, OWN_IPV6}
 
 
 @dataclass(slots=True)
@@ -64,7 +73,7 @@ class SynHold:
     """Answers the queue.
 
     `may_dial` is `dials_early` with its table of allocated addresses; `refuses` names destinations that must be
-    refused undialled.
+    refused undialled. `inside` is given where the kernel does not decide what stays inside (`Method.inside_first`).
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class SynHold:
         *,
         may_dial: Callable[[Address], bool],
         refuses: Callable[[Address], bool] = lambda _: False,
+        inside: Helper | None = None,
         dial_timeout_s: float = DIAL_TIMEOUT_S,
         take_timeout_s: float = TAKE_TIMEOUT_S,
     ) -> None:
@@ -81,6 +91,8 @@ class SynHold:
         self._queue = queue
         self._may_dial = may_dial
         self._refuses = refuses
+        self._inside = inside
+        self._tasks: set[asyncio.Task[None]] = set()
         self._dial_timeout_s = dial_timeout_s
         self._take_timeout_s = take_timeout_s
         self._dialling: dict[Syn, Dialling] = {}
@@ -97,6 +109,8 @@ class SynHold:
             self._loop.remove_reader(self._queue.fileno())
             self._queue.close()
             self._queue = None
+        for task in self._tasks:
+            task.cancel()
         for dialling in self._dialling.values():
             dialling.cancel()
         self._dialling.clear()
@@ -119,8 +133,20 @@ class SynHold:
         elif self._refuses(connection.destination):
             error = ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
             self._loop.call_soon(done, error)
+        elif self._inside is not None and stays_inside(connection.destination):
+            task = self._loop.create_task(self._dial_inside(self._inside, connection.destination, done))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         else:
             Dialling(self._loop, connection.destination, done, self._dial_timeout_s)
+
+    async def _dial_inside(self, inside: Helper, destination: Address, done: Dialled) -> None:
+        try:
+            connected = await inside.connect(destination.host, destination.port)
+        except OSError:
+            Dialling(self._loop, destination, done, self._dial_timeout_s)
+        else:
+            done(connected)
 
     def _readable(self) -> None:
         if self._queue is None:
