@@ -1,0 +1,41 @@
+{{/* `app` is what the guides select by; the rest is Helm's convention. */}}
+{{- define "localstack.labels" -}}
+app: localstack
+app.kubernetes.io/name: localstack
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/part-of: kecs
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{/* Selectors can't be changed later: nothing that varies between versions. */}}
+{{- define "localstack.selector" -}}
+app: localstack
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* One port under two names, as in the settings. */}}
+{{- define "localstack.port" -}}
+{{- $port := int .Values.localstack.port -}}
+{{- with .Values.localstack.edgePort -}}
+{{- if and (ne $port 4566) (ne $port (int .)) -}}
+{{- fail (printf "localstack.port is %d and localstack.edgePort is %d: they are one port, give it once" $port (int .)) -}}
+{{- end -}}
+{{- $port = int . -}}
+{{- end -}}
+{{- $port -}}
+{{- end }}
+
+{{- define "localstack.environment" -}}
+{{- $own := dict "GATEWAY_LISTEN" (printf "0.0.0.0:%s" (include "localstack.port" .)) "DEBUG" (ternary "1" "0" .Values.localstack.debug) -}}
+{{- if .Values.localstack.services -}}
+{{- $_ := set $own "SERVICES" (join "," .Values.localstack.services) -}}
+{{- end -}}
+{{- if .Values.localstack.persistence -}}
+{{- $_ := set $own "PERSISTENCE" "1" -}}
+{{- end -}}
+{{- range $name, $value := merge (dict) .Values.localstack.environment $own }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end -}}
+{{- end }}
