@@ -213,7 +213,7 @@ def rank(name: str, prefix: str) -> tuple[int, int, str]:
 
 def generate(source: Source) -> dict[str, Any]:
     services: dict[str, Any] = {}
-    hosts: dict[str, set[str]] = {prefix: {name} for prefix, name in EXTRA_PREFIXES.items()}
+    hosts: dict[str, set[str]] = {prefix: {name} for prefix, name in EXTRA_PREFIXES.items() if name in source.names}
     home: dict[str, str] = {}
     under: dict[str, set[bool]] = {}
     regionless: set[str] = set()

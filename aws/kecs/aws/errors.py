@@ -27,7 +27,7 @@ _XML_ALLOWED: Final = frozenset("\t\n\r")
 
 def extended_request_id(request_id: str) -> str:
     """Return an x-amz-id-2 as S3's look, 76 characters, the same for the same request id."""
-    return b64encode(sha512(request_id.encode()).digest()[:56]).decode()
+    return b64encode(sha512(request_id.encode("utf-8", "replace")).digest()[:56]).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def _s3(fault: _Fault) -> Answer:
         (b"x-amz-id-2", host_id.encode()),
         (b"Server", b"AmazonS3"),
     )
-    return Answer(status=fault.status, fields=fields, body=body.encode())
+    return Answer(status=fault.status, fields=fields, body=body.encode("utf-8", "replace"))
 
 
 def _xml(fault: _Fault) -> Answer:
@@ -102,7 +102,7 @@ def _xml(fault: _Fault) -> Answer:
         f"<Message>{_text(fault.message)}</Message></Error><RequestId>{_text(fault.request_id)}</RequestId></ErrorResponse>"
     )
     fields: Fields = ((b"Content-Type", b"text/xml"),)
-    return Answer(status=fault.status, fields=fields + _request_id(fault), body=body.encode())
+    return Answer(status=fault.status, fields=fields + _request_id(fault), body=body.encode("utf-8", "replace"))
 
 
 def _ec2(fault: _Fault) -> Answer:
@@ -113,7 +113,7 @@ def _ec2(fault: _Fault) -> Answer:
         f"</Errors><RequestID>{_text(fault.request_id)}</RequestID></Response>"
     )
     fields: Fields = ((b"Content-Type", b"text/xml;charset=UTF-8"),)
-    return Answer(status=fault.status, fields=fields + _request_id(fault), body=body.encode())
+    return Answer(status=fault.status, fields=fields + _request_id(fault), body=body.encode("utf-8", "replace"))
 
 
 def _cbor_text(value: str) -> bytes:

@@ -1,0 +1,181 @@
+from typing import Any
+
+import aws_lab
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto.backend_index import backend_url_patterns
+
+from kecs.aws.canonical import canonicalise
+from kecs.aws.classify import classify
+from kecs.aws.head import RequestHead
+from kecs.aws.hosts import parse_host
+from kecs.aws.profiles import PROFILES, PathStyle, Profile
+from kecs.aws.scope import from_header
+
+
+def changed(head: RequestHead, profile: str) -> RequestHead:
+    return canonicalise(classify(head), head, PROFILES[profile])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(
+    ("service", "operation"), [("s3", "PutObject"), ("dynamodb", "ListTables"), ("sts", "GetCallerIdentity")]
+)
+def test_the_usual_request_is_passed_as_it_is(profile: str, service: str, operation: str) -> None:
+    head = aws_lab.sent(aws_lab.client(service, "eu-west-1"), operation).head
+    assert changed(head, profile) is head
+
+
+HOSTS = {
+    "b.s3-eu-west-1.amazonaws.com": "b.s3.eu-west-1.amazonaws.com",
+    "b.s3-accelerate.amazonaws.com": "b.s3.amazonaws.com",
+    "b.s3-fips.us-west-2.amazonaws.com": "b.s3.us-west-2.amazonaws.com",
+    "b.s3.dualstack.us-west-2.amazonaws.com": "b.s3.us-west-2.amazonaws.com",
+    "b.bucket.vpce-1-x.s3.us-east-1.vpce.amazonaws.com": "b.s3.us-east-1.amazonaws.com",
+    "b.s3-website-us-east-1.amazonaws.com": "b.s3-website.us-east-1.amazonaws.com",
+    "sqs.us-east-1.api.aws": "sqs.us-east-1.amazonaws.com",
+    "lambda-fips.us-east-1.api.aws": "lambda.us-east-1.amazonaws.com",
+    "eu-west-1.queue.amazonaws.com": "sqs.eu-west-1.amazonaws.com",
+    "123456789012.ddb.us-east-1.amazonaws.com": "dynamodb.us-east-1.amazonaws.com",
+    "abc.execute-api.us-east-1.amazonaws.com": "abc.execute-api.us-east-1.amazonaws.com",
+    "lb.us-east-1.elb.amazonaws.com": "lb.us-east-1.elb.amazonaws.com",
+    "example.com": "example.com",
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("host", HOSTS)
+def test_hosts_become_the_standard_ones_and_the_path_stays(host: str, profile: str) -> None:
+    head = aws_lab.get_head(f"https://{host}/a/b%20c?d=e")
+    after = changed(head, profile)
+    assert after.get(b"host") == HOSTS[host].encode()
+    assert after.target == head.target
+
+
+@pytest.mark.parametrize(
+    ("profile", "host", "target"),
+    [
+        ("embedded", b"a.b.s3.eu-west-1.amazonaws.com", b"/k?acl"),
+        ("localstack", b"a.b.s3.eu-west-1.amazonaws.com", b"/k?acl"),
+        ("ministack", b"s3.eu-west-1.amazonaws.com", b"/a.b/k?acl"),
+        ("generic", b"s3.eu-west-1.amazonaws.com", b"/a.b/k?acl"),
+    ],
+)
+def test_buckets_with_dots_move_to_the_path_where_hosts_with_dots_are_not_understood(
+    profile: str, host: bytes, target: bytes
+) -> None:
+    after = changed(aws_lab.get_head("https://a.b.s3.eu-west-1.amazonaws.com/k?acl"), profile)
+    assert (after.get(b"host"), after.target) == (host, target)
+
+
+def test_all_buckets_move_for_a_backend_that_never_looks_at_hosts() -> None:
+    head = aws_lab.get_head("https://b.s3-eu-west-1.amazonaws.com/k")
+    profile = Profile(name="own", path_style=PathStyle.ALWAYS)
+    after = canonicalise(classify(head), head, profile)
+    assert (after.get(b"host"), after.target) == (b"s3.eu-west-1.amazonaws.com", b"/b/k")
+    website = aws_lab.get_head("https://b.s3-website.eu-west-1.amazonaws.com/k")
+    assert canonicalise(classify(website), website, profile) is website
+
+
+def test_a_profile_may_keep_hosts() -> None:
+    head = aws_lab.get_head("https://b.s3-eu-west-1.amazonaws.com/k")
+    assert canonicalise(classify(head), head, Profile(name="own", canonical_host=False)) is head
+
+
+@pytest.mark.parametrize(
+    ("profile", "host"),
+    [
+        ("embedded", b"123456789012.s3-control.eu-west-1.amazonaws.com"),
+        ("moto-server", b"123456789012.s3-control.eu-west-1.amazonaws.com"),
+        ("localstack", b"s3-control.eu-west-1.amazonaws.com"),
+        ("generic", b"s3-control.eu-west-1.amazonaws.com"),
+    ],
+)
+def test_accounts_in_hosts(profile: str, host: bytes) -> None:
+    head = aws_lab.sent(aws_lab.client("s3control", "eu-west-1"), "ListJobs").head
+    assert changed(head, profile).get(b"host") == host
+
+
+def test_the_name_a_request_was_intercepted_on_stands_in_for_a_host_that_is_not_aws() -> None:
+    head = aws_lab.get_head("https://localhost/k")
+    after = canonicalise(classify(head, name="b.s3-eu-west-1.amazonaws.com"), head, PROFILES["embedded"])
+    assert after.get(b"host") == b"b.s3.eu-west-1.amazonaws.com"
+    bare = RequestHead(method=b"GET", target=b"/k", fields=())
+    after = canonicalise(classify(bare, name="b.s3.eu-west-1.amazonaws.com"), bare, PROFILES["embedded"])
+    assert after.fields == ((b"Host", b"b.s3.eu-west-1.amazonaws.com"),)
+
+
+def presigned_sts() -> RequestHead:
+    made = aws_lab.client("sts", "ap-south-1")
+    return aws_lab.get_head(made.generate_presigned_url("get_caller_identity", HttpMethod="GET"))
+
+
+def test_a_presigned_sts_url_gets_its_credential_as_a_header_where_the_backend_routes_by_it() -> None:
+    after = changed(presigned_sts(), "moto-server")
+    scope = from_header((after.get(b"authorization") or b"").decode())
+    assert (scope.access_key, scope.region, scope.service) == ("AKIDEXAMPLE", "ap-south-1", "sts")
+    assert after.target == presigned_sts().target
+    assert changed(presigned_sts(), "embedded").get(b"authorization") is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "service", "operation", "scope"),
+    [
+        ("embedded", "sqs", "ListQueues", "test/20000101/eu-west-1/sqs/aws4_request"),
+        ("ministack", "sqs", "ListQueues", "test/20000101/eu-west-1/sqs/aws4_request"),
+        ("localstack", "sqs", "ListQueues", ""),
+        ("embedded", "sts", "AssumeRoleWithWebIdentity", ""),
+        ("moto-server", "sts", "AssumeRoleWithWebIdentity", "test/20000101/eu-west-1/sts/aws4_request"),
+        ("moto-server", "cognito-idp", "InitiateAuth", "test/20000101/eu-west-1/cognito-idp/aws4_request"),
+        ("moto-server", "s3", "GetObject", ""),
+        ("generic", "s3", "GetObject", ""),
+    ],
+)
+def test_unsigned_requests(profile: str, service: str, operation: str, scope: str) -> None:
+    head = aws_lab.sent(aws_lab.client(service, "eu-west-1", unsigned=True), operation).head
+    assert head.get(b"authorization") is None
+    after = changed(head, profile).get(b"authorization")
+    assert (after or b"").partition(b"Credential=")[2].partition(b",")[0].decode() == scope
+
+
+def test_sigv4a_becomes_a_scope_with_a_region_where_the_backend_needs_one() -> None:
+    head = aws_lab.get_head(
+        "https://abc.endpoint.events.amazonaws.com/",
+        b"POST",
+        (b"X-Amz-Date", b"20260203T040506Z"),
+        (b"X-Amz-Region-Set", b"*"),
+        (b"Authorization", b"AWS4-ECDSA-P256-SHA256 Credential=AKID/20260203/events/aws4_request, Signature=x"),
+    )
+    after = changed(head, "embedded")
+    assert after.get(b"host") == b"events.us-east-1.amazonaws.com"
+    assert b"Credential=AKID/20260203/us-east-1/events/aws4_request" in (after.get(b"authorization") or b"")
+    assert after.get(b"x-amz-region-set") is None
+    assert changed(head, "localstack").get(b"authorization") == head.get(b"authorization")
+
+
+def variants() -> list[Any]:
+    return [{}, {"use_dualstack_endpoint": True}, {"use_fips_endpoint": True}]
+
+
+@pytest.mark.parametrize("service", sorted({name for name, _ in backend_url_patterns}))
+def test_the_embedded_emulators_patterns_know_every_canonical_host_of_a_service(service: str) -> None:
+    names = {"iotdata": "iot-data", "ebs": "ebs"}
+    if names.get(service, service) not in aws_lab.session().get_available_services():
+        return  # a part of moto's own: its API, instance metadata
+    patterns = [pattern for name, pattern in backend_url_patterns if name == service]
+    for variant in variants():
+        endpoint = aws_lab.client(names.get(service, service), "us-west-2", **variant).meta.endpoint_url
+        standard = aws_lab.client(names.get(service, service), "us-west-2").meta.endpoint_url
+        if any(pattern.match(standard + "/") for pattern in patterns):
+            host = parse_host(endpoint.removeprefix("https://"))
+            assert host is not None
+            assert any(pattern.match(f"https://{host.canonical}/") for pattern in patterns), endpoint
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), st.sampled_from(sorted(PROFILES)))
+def test_any_bytes_keep_their_form(target: bytes, host: bytes, profile: str) -> None:
+    head = RequestHead(method=b"GET", target=target, fields=((b"Host", host), (b"Authorization", host)))
+    after = changed(head, profile)
+    assert after.target.endswith(target)
+    assert len(after.fields) >= 2

@@ -1,0 +1,49 @@
+import re
+from typing import Any
+
+import aws_lab
+import pytest
+
+from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, is_region, partition_of
+
+
+def botocores() -> dict[str, dict[str, Any]]:
+    data = aws_lab.session().get_component("data_loader").load_data("partitions")
+    return {partition["id"]: partition for partition in data["partitions"]}
+
+
+def test_the_partitions_are_botocores() -> None:
+    assert {partition.name for partition in PARTITIONS} == {*botocores()}
+    for partition in PARTITIONS:
+        outputs = botocores()[partition.name]["outputs"]
+        assert partition.suffix == outputs["dnsSuffix"]
+        assert partition.dual_stack == outputs["dualStackDnsSuffix"]
+        assert partition.region == outputs["implicitGlobalRegion"]
+
+
+@pytest.mark.parametrize("partition", PARTITIONS, ids=lambda partition: partition.name)
+def test_every_region_is_one_and_belongs_to_its_partition(partition: Any) -> None:
+    theirs = botocores()[partition.name]
+    for region in theirs["regions"]:
+        assert is_region(region)
+        assert partition_of(suffix=partition.suffix, region=region) is partition
+        assert partition_of(suffix=partition.dual_stack, region=region) is partition
+    starts = re.findall(r"[a-z]+", theirs["regionRegex"].partition(")")[0])
+    assert len(starts) >= 1
+
+
+@pytest.mark.parametrize("label", ["zz-somewhere-9", "us-gov-south-2", "eusc-fr-west-1", "us-isob-west-10"])
+def test_regions_to_come_are_regions(label: str) -> None:
+    assert is_region(label)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["", "s3", "us-east", "us-east-x", "123456789012", "abc-east-1", "us-gov", "my-global", "a-b-c-d-1", "-1"],
+)
+def test_other_labels_are_not(label: str) -> None:
+    assert not is_region(label)
+
+
+def test_customers_endpoints_belong_to_the_commercial_partition() -> None:
+    assert partition_of(suffix=ENDPOINT_SUFFIX, region="eu-west-1").name == "aws"

@@ -1,0 +1,118 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kecs.aws.call import Call, Protocol
+from kecs.aws.errors import extended_request_id
+from kecs.aws.head import Fields, ResponseHead
+from kecs.aws.profiles import PROFILES
+from kecs.aws.rewrite import rewrite_head
+
+CALL = Call(
+    service="s3",
+    region="eu-west-1",
+    operation="GetObject",
+    protocol=Protocol.REST_XML,
+    host="b.s3.eu-west-1.amazonaws.com",
+)
+
+
+def rewritten(*fields: tuple[bytes, bytes], call: Call = CALL, profile: str = "localstack", **more: Any) -> Fields:
+    head = ResponseHead(status=200, reason=b"OK", fields=fields)
+    return rewrite_head(call, head, PROFILES[profile], "ID", **more).fields
+
+
+def test_s3_says_who_it_is_and_gives_its_two_ids() -> None:
+    assert rewritten((b"Server", b"TwistedWeb/24"), (b"ETag", b'"x"')) == (
+        (b"ETag", b'"x"'),
+        (b"x-amz-request-id", b"ID"),
+        (b"x-amz-id-2", extended_request_id("ID").encode()),
+        (b"Server", b"AmazonS3"),
+    )
+
+
+def test_others_say_no_server_and_give_one_id() -> None:
+    call = replace(CALL, service="sqs", host="sqs.eu-west-1.amazonaws.com")
+    assert rewritten((b"server", b"Werkzeug/3"), call=call) == ((b"x-amzn-RequestId", b"ID"),)
+
+
+def test_ids_of_the_backend_stay() -> None:
+    call = replace(CALL, service="sqs")
+    theirs = (b"X-Amzn-Requestid", b"theirs")
+    assert rewritten(theirs, call=call) == (theirs,)
+
+
+def test_customers_own_endpoints_get_nothing_added() -> None:
+    call = replace(CALL, service="execute-api")
+    assert rewritten((b"Content-Type", b"text/html"), (b"x-localstack", b"true"), call=call) == (
+        (b"Content-Type", b"text/html"),
+    )
+
+
+def test_informational_answers_pass() -> None:
+    head = ResponseHead(status=103, reason=b"Early Hints", fields=((b"Link", b"x"),))
+    assert rewrite_head(CALL, head, PROFILES["generic"], "ID") is head
+
+
+def test_a_date_is_added_only_where_there_is_none() -> None:
+    assert (b"Date", b"now") in rewritten(date=b"now")
+    fields = rewritten((b"date", b"then"), date=b"now")
+    assert (b"date", b"then") in fields
+    assert (b"Date", b"now") not in fields
+
+
+def test_cors_fields_are_for_browsers_and_hold_no_emulators_words() -> None:
+    fields = (
+        (b"Access-Control-Allow-Origin", b"*"),
+        (b"access-control-allow-headers", b"authorization, x-localstack-target,x-amz-date"),
+    )
+    assert rewritten(*fields)[:2] == (
+        (b"Access-Control-Allow-Origin", b"*"),
+        (b"access-control-allow-headers", b"authorization,x-amz-date"),
+    )
+    assert not any(name.lower().startswith(b"access-") for name, _ in rewritten(*fields, origin=False))
+
+
+@pytest.mark.parametrize(
+    ("operation", "profile", "location", "expected"),
+    [
+        (
+            "CreateBucket",
+            "localstack",
+            b"http://b.s3.localhost.localstack.cloud:4566/",
+            b"http://b.s3.amazonaws.com/",
+        ),
+        (
+            "PostObject",
+            "localstack",
+            b"http://b.s3.localhost.localstack.cloud:4566/k?x=1#y",
+            b"https://b.s3.amazonaws.com/k?x=1#y",
+        ),
+        ("PostObject", "moto-server", b"http://localhost:5000/k", b"https://b.s3.eu-west-1.amazonaws.com/k"),
+        ("PostObject", "generic", b"https://127.0.0.1:4566/k", b"https://b.s3.eu-west-1.amazonaws.com/k"),
+        ("CreateBucket", "embedded", b"/b", b"/b"),
+        ("GetObject", "localstack", b"https://example.com/localhost", b"https://example.com/localhost"),
+        ("GetObject", "localstack", b"https://notlocalhost/", b"https://notlocalhost/"),
+        ("GetObject", "localstack", b"ftp://localhost/", b"ftp://localhost/"),
+        ("GetObject", "localstack", b"http://[::1/", b"http://[::1/"),
+        ("GetObject", "localstack", b"http://localhost/\xff", b"http://localhost/\xff"),
+    ],
+)
+def test_locations(operation: str, profile: str, location: bytes, expected: bytes) -> None:
+    call = replace(CALL, operation=operation)
+    assert rewritten((b"Location", location), call=call, profile=profile)[0] == (b"Location", expected)
+
+
+def test_a_location_stays_when_there_is_no_aws_name_to_put() -> None:
+    call = replace(CALL, host="example.com")
+    location = (b"location", b"http://localhost:4566/k")
+    assert rewritten(location, call=call)[0] == location
+
+
+def test_a_location_keeps_the_labels_before_a_marker_in_the_askers_partition() -> None:
+    call = replace(CALL, host="sqs.cn-north-1.amazonaws.com.cn", service="sqs")
+    location = (b"Location", b"http://sqs.cn-north-1.localhost.localstack.cloud:4566/1/q")
+    assert rewritten(location, call=call)[0] == (b"Location", b"https://sqs.cn-north-1.amazonaws.com.cn/1/q")
+    unknown = replace(CALL, host="")
+    assert rewritten(location, call=unknown)[0] == (b"Location", b"https://sqs.cn-north-1.amazonaws.com/1/q")
