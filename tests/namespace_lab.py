@@ -21,6 +21,7 @@ from typing import Any
 
 import dns.message
 import dns.rrset
+import uvloop
 
 from kecs.core.errors import KecsError
 from kecs.core.names import METADATA_IPV4, METADATA_IPV6
@@ -367,7 +368,7 @@ def main() -> int:
     if arguments.kind == "drop":
         drop(arguments.user, arguments.argv)
     if arguments.kind == "serve":
-        asyncio.run(serve(arguments.described, arguments.extra))
+        uvloop.run(serve(arguments.described, arguments.extra))  # as the sidecar does
         return 0
     try:
         return run(arguments)
