@@ -64,6 +64,11 @@ def test_a_refused_port_is_refused(here: Lab, host: str) -> None:
     assert here.python(CONNECT, host, str(free_port())) == "ConnectionRefusedError"
 
 
+@pytest.mark.parametrize("host", ["198.18.0.1", "fd00:6b65:6373::1"])
+def test_the_namespaces_own_address_is_refused_where_nobody_listens(here: Lab, host: str) -> None:
+    assert here.python(CONNECT, host, str(free_port())) == "ConnectionRefusedError"
+
+
 def test_a_server_that_speaks_first_is_heard(here: Lab) -> None:
     program = (
         "import socket, sys; print(socket.create_connection(('127.0.0.1', int(sys.argv[1])), 15).recv(100).decode())"

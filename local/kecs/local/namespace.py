@@ -118,10 +118,13 @@ def begin(options: Options) -> Making:
     with control_inside, helper_inside, helper:
         keeper_pid = os.fork()
         if keeper_pid == 0:
-            control.close()  # or its end would never be seen
-            from kecs.local import keeper  # noqa: PLC0415 - see above
+            try:
+                control.close()  # or its end would never be seen
+                from kecs.local import keeper  # noqa: PLC0415 - see above
 
-            keeper.run(options, control_inside, helper_inside, helper)
+                keeper.run(options, control_inside, helper_inside, helper)
+            finally:
+                os._exit(1)  # whatever happens, a copy of P must not go on in P's code
     return Making(keeper_pid=keeper_pid, control=control)
 
 
@@ -153,8 +156,11 @@ def _fork_command(joins: Sequence[int]) -> tuple[socket.socket, int]:
     with order_inside:
         pid = os.fork()
         if pid == 0:
-            order.close()
-            command.run(order_inside, joins, parent, ignored)
+            try:
+                order.close()
+                command.run(order_inside, joins, parent, ignored)
+            finally:
+                os._exit(1)  # as above
     for descriptor in joins:
         os.close(descriptor)
     return order, pid

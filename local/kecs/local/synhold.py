@@ -34,6 +34,7 @@ _DATAGRAM: Final = 1 << 16
 _DNS_PORT: Final = 53
 _AWS_PORTS: Final = frozenset({80, 443})
 _METADATA: Final = frozenset(METADATA_IPV4 + METADATA_IPV6)
+_OWN: Final = frozenset({OWN_IPV4, OWN_IPV6})
 _NO_ANSWER: Final = frozenset({errno.ETIMEDOUT})
 
 
@@ -51,7 +52,7 @@ def dials_early(destination: Address, *, allocated: Callable[[str], bool]) -> bo
 def stays_inside(destination: Address) -> bool:
     """Say whether a server inside comes before one outside: loopback and the namespace's own addresses."""
     address = ip_address(destination.host)
-    return address.is_loopback or address in {OWN_IPV4, OWN_IPV6}
+    return address.is_loopback or address in _OWN
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ class SynHold:
         held = self.take(connection.client)
         if held is not None:
             self._loop.call_soon(done, held)
-        elif self._refuses(connection.destination):
+        elif self._refused(connection.destination):
             error = ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
             self._loop.call_soon(done, error)
         elif self._inside is not None and stays_inside(connection.destination):
@@ -140,11 +141,19 @@ class SynHold:
         else:
             Dialling(self._loop, connection.destination, done, self._dial_timeout_s)
 
+    def _refused(self, destination: Address) -> bool:
+        # nobody listens there inside, and outside these addresses are somebody else's
+        nowhere = ip_address(destination.host) in _OWN and destination.port != _DNS_PORT
+        return (nowhere and self._inside is None) or self._refuses(destination)
+
     async def _dial_inside(self, inside: Helper, destination: Address, done: Dialled) -> None:
         try:
             connected = await inside.connect(destination.host, destination.port)
-        except OSError:
-            Dialling(self._loop, destination, done, self._dial_timeout_s)
+        except OSError as error:
+            if ip_address(destination.host) in _OWN:
+                done(error)
+            else:
+                Dialling(self._loop, destination, done, self._dial_timeout_s)
         else:
             done(connected)
 
@@ -174,7 +183,8 @@ class SynHold:
             self._answer(held.number, Verdict.DROP)  # sent again: the first copy waits for the answer
         elif syn in self._answered:
             self._answer(held.number, *self._answered[syn])
-        elif self._refuses(syn.destination):
+        elif self._refused(syn.destination):
+            self.counts.refused += 1
             self._conclude(syn, held.number, Verdict.ACCEPT, nft.REFUSE_MARK)
         elif not self._may_dial(syn.destination):
             self.counts.passed += 1
@@ -232,6 +242,7 @@ class Dialling:
         self._loop = loop
         self._done = done
         self._socket: socket.socket | None = None
+        self._finished = False
         self._timer = loop.call_later(timeout_s, self._finish, errno.ETIMEDOUT)
         try:
             self._socket = socket.socket(
@@ -259,10 +270,11 @@ class Dialling:
             self._finish(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
     def _finish(self, number: int) -> None:
-        made, self._socket = self._socket, None
-        if self._timer.cancelled():
+        if self._finished:
             return
+        self._finished = True
         self._timer.cancel()
+        made, self._socket = self._socket, None
         if made is not None and self._watched:
             self._loop.remove_writer(made.fileno())
         if made is not None and not number:
