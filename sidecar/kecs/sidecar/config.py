@@ -1,0 +1,144 @@
+"""What a sidecar is told once, at its start. Plain data: it travels as one JSON object between processes."""
+
+import ipaddress
+import json
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from kecs.aws.hosts import is_aws_name, normalise
+from kecs.aws.profiles import PROFILES, Profile
+from kecs.core.errors import ConfigError
+from kecs.core.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+
+_PORTS: Final = range(1, 65536)
+_ACCOUNT_DIGITS: Final = 12
+
+
+class EngineMode(StrEnum):
+    """What the second engine, mitmproxy, is for."""
+
+    OFF = "off"
+    """Clients that offer no HTTP/1.1 are answered HTTP/1.1 nonetheless."""
+    ON_DEMAND = "on-demand"
+    """Clients that offer no HTTP/1.1 are handed over; it starts with the first."""
+    INSPECT = "inspect"
+    """Every AWS connection goes through it, to be looked at in a browser."""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarConfig:
+    """Who answers AWS calls, and what the metadata endpoints say."""
+
+    backend_host: str
+    backend_port: int
+    backend_tls: bool = False
+    """Speak TLS to the backend, and verify its name."""
+    profile: str = "generic"
+    """A name of `kecs.aws.profiles.PROFILES`."""
+    controlplane_host: str = ""
+    """Where ECS and ELBv2 calls go; empty: to the backend like all others."""
+    controlplane_port: int = 0
+    region: str = DEFAULT_REGION
+    account: str = DEFAULT_ACCOUNT
+    role: str = "kecs"
+    """The name of the role whose credentials the metadata endpoints hand out."""
+    pass_hosts: tuple[str, ...] = ()
+    """AWS names that are passed undecrypted, exact or with a leading `*.`."""
+    engine: EngineMode = EngineMode.ON_DEMAND
+
+    def __post_init__(self) -> None:
+        _check_endpoint("backend", self.backend_host, self.backend_port)
+        if self.controlplane_host or self.controlplane_port:
+            _check_endpoint("controlplane", self.controlplane_host, self.controlplane_port)
+        if self.profile not in PROFILES:
+            raise ConfigError(f"profile {self.profile!r} is unknown", hint=f"one of {', '.join(PROFILES)}")
+        if len(self.account) != _ACCOUNT_DIGITS or not (self.account.isascii() and self.account.isdigit()):
+            raise ConfigError(f"account {self.account!r} is no account number", hint="twelve digits")
+        for name in self.pass_hosts:
+            if not normalise(name.removeprefix("*.")):
+                raise ConfigError(f"pass_hosts: {name!r} is no host name", hint="a name, or *. and a name")
+
+    @property
+    def backend_profile(self) -> Profile:
+        """What is known of the backend."""
+        return PROFILES[self.profile]
+
+    @property
+    def backend_is_local(self) -> bool:
+        """Tell whether what is sent to the backend stays on this machine."""
+        return _is_loopback(self.backend_host)
+
+    @property
+    def controlplane_is_local(self) -> bool:
+        """Tell whether what is sent to the control plane stays on this machine."""
+        return _is_loopback(self.controlplane_host)
+
+    def passes(self, name: str) -> bool:
+        """Tell whether this AWS name was asked to be passed undecrypted."""
+        for asked in self.pass_hosts:
+            wanted = normalise(asked.removeprefix("*."))
+            if name == wanted if not asked.startswith("*.") else name.endswith(f".{wanted}"):
+                return True
+        return False
+
+    def to_json(self) -> str:
+        """Spell it as one line that `from_json` reads."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote; raise ConfigError for anything unknown or of the wrong type."""
+        try:
+            given = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"the sidecar's configuration is no JSON: {error}") from error
+        if not isinstance(given, dict):
+            raise ConfigError(f"the sidecar's configuration is no JSON object but {type(given).__name__}")
+        known = {field.name: field for field in fields(cls)}
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise ConfigError(
+                f"the sidecar's configuration has no {', '.join(map(repr, unknown))}", hint=f"it has {', '.join(known)}"
+            )
+        missing = [name for name in ("backend_host", "backend_port") if name not in given]
+        if missing:
+            raise ConfigError(f"the sidecar's configuration lacks {', '.join(missing)}")
+        return cls(**{key: _typed(key, value) for key, value in given.items()})
+
+
+def _check_endpoint(what: str, host: str, port: int) -> None:
+    if not host or any(c.isspace() or c in "/@?#[]" for c in host):
+        raise ConfigError(f"{what}_host {host!r} is no host", hint="a name or an IP address, without brackets")
+    if port not in _PORTS:
+        raise ConfigError(f"{what}_port {port} is no port", hint="1 to 65535")
+    if is_aws_name(host):
+        raise ConfigError(
+            f"{what}_host {host!r} is AWS itself", hint="calls are never sent to AWS: name an emulator's address"
+        )
+
+
+_TYPES: Final[dict[str, type]] = {"backend_port": int, "controlplane_port": int, "backend_tls": bool}
+
+
+def _typed(key: str, value: Any) -> Any:
+    if key == "pass_hosts":
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise ConfigError(f"pass_hosts {value!r} is no list of names")
+        return tuple(value)
+    wanted = _TYPES.get(key, str)
+    if type(value) is not wanted:
+        raise ConfigError(f"{key} {value!r} is no {wanted.__name__}")
+    if key != "engine":
+        return value
+    try:
+        return EngineMode(value)
+    except ValueError as error:
+        raise ConfigError(f"engine {value!r} is unknown", hint=f"one of {', '.join(EngineMode)}") from error
