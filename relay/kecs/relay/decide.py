@@ -165,7 +165,7 @@ class Decider(Protocol):
         """Return how many bytes of the body `request` needs to see, at most; usually 0."""
 
     def request(self, exchange: Exchange, body: bytes) -> Forward | Answer:
-        """Choose an upstream and the head it gets, or answer. `body` is what `body_wanted` asked for, or all there is."""
+        """Choose an upstream and the head it gets, or answer. `body`: what `body_wanted` asked for, or all there is."""
 
     def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead:
         """Return the head that the client gets."""
@@ -179,11 +179,14 @@ class Decider(Protocol):
     def record(self, exchange: Exchange) -> None:
         """Take note of a finished exchange: the access log and metrics."""
 
-    def closed(
+    def closed(  # noqa: PLR0917 - called in one place, in this order
         self, connection: Connection, verdict: Verdict, peeked: Peeked, reason: str, sent: int, received: int
     ) -> None:
-        """Take note of a connection's end (`sent` = bytes to the destination), for what `record` does not see:
-        passes, handovers, refusals, TLS alerts (reason `tls_alert_unknown_ca`, `tls_handshake_failed`, …)."""
+        """Take note of a connection's end, for what `record` does not see: passes, handovers, refusals, TLS alerts.
+
+        `sent` and `received` are bytes to and from the destination; `reason` is empty or a stable snake_case word, such
+        as `tls_alert_unknown_ca`.
+        """
 
 
 type Dialled = Callable[[socket.socket | OSError], None]

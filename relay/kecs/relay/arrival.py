@@ -1,0 +1,310 @@
+"""A connection from accept until somebody carries it: peek, decide, and then terminate, serve, pass or refuse."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+import struct
+from typing import Final, Protocol
+
+from kecs.relay import peek
+from kecs.relay.config import RelayConfig
+from kecs.relay.decide import (
+    Connection,
+    Decider,
+    Dial,
+    Handover,
+    Look,
+    Pass,
+    Peeked,
+    Refuse,
+    Serve,
+    Terminate,
+    Verdict,
+    Wire,
+)
+from kecs.relay.upstream import Dialling
+
+_RESET: Final = struct.pack("ii", 1, 0)
+_ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_SILENT: Final = Peeked(wire=Wire.SILENT)
+
+
+class Floor(Protocol):
+    """Who takes over what an arrival has become; the relay."""
+
+    loop: asyncio.AbstractEventLoop
+    decider: Decider
+    config: RelayConfig
+    dial: Dial
+    counters: dict[str, int]
+
+    def serve(self, sock: socket.socket, connection: Connection, name: str) -> None:
+        """Serve HTTP/1.1 on a plain or TLS socket."""
+
+    def tunnel(self, client: socket.socket, server: socket.socket, arrival: "Arrival") -> None:
+        """Join two sockets."""
+
+    def context(self, name: str) -> ssl.SSLContext:
+        """Return the TLS context for a server name."""
+
+    def gone(self, arrival: "Arrival", reason: str) -> None:
+        """Note the end of an arrival that nobody took over."""
+
+
+class Arrival:
+    """See the module. It owns the client's socket until somebody takes it over."""
+
+    __slots__ = (
+        "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock", "_timer", "_watching", "connection",
+        "peeked", "proxied", "verdict",
+    )  # fmt: skip
+
+    def __init__(self, floor: Floor, sock: socket.socket, connection: Connection) -> None:
+        self._floor = floor
+        self._sock = sock
+        self.connection = connection
+        self.peeked = Peeked(wire=Wire.SILENT)
+        self.verdict: Verdict = Pass()
+        self.proxied = False
+        """The client has been told that a proxy's CONNECT has succeeded."""
+        self._look = Look.PEEK
+        self._server: socket.socket | None = None
+        self._handshake: ssl.SSLSocket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._low_water = 1
+        self._watching = False
+        self._over = False
+
+    def start(self) -> None:
+        """Begin."""
+        self._look = self._floor.decider.look(self.connection)
+        if self._look is Look.SERVE:
+            self._take_over()
+            self._floor.serve(self._sock, self.connection, "")
+        elif self._look is Look.DIAL:
+            self._floor.dial(self.connection, self._dialled)
+        else:
+            self._timer = self._floor.loop.call_later(self._floor.config.peek_timeout_s, self._silent)
+            self._peek()
+
+    def abort(self, reason: str) -> None:
+        """Reset the client."""
+        if self._over:
+            return
+        self._take_over()
+        for sock in (self._server, self._handshake or self._sock):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                sock.close()
+        self._floor.gone(self, reason)
+
+    # the first bytes
+
+    def _peek(self) -> None:
+        try:
+            data = self._sock.recv(peek.LOOKED_AT_MOST, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            self._watch()
+            return
+        except OSError:
+            self.abort("client_reset")
+            return
+        seen = peek.look(data)
+        if seen is None and data and len(data) >= self._low_water:
+            # asked to be woken for the same bytes, epoll would spin: it is to wait for more than there is
+            self._low_water = len(data) + 1
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._low_water)
+            if self._timer is None:
+                self._timer = self._floor.loop.call_later(self._floor.config.peek_timeout_s, self._silent)
+            self._watch()
+        elif not data and self._server is None:
+            self.abort("client_closed")  # without a word: there is nothing to carry anywhere
+        else:
+            self._decide(seen or Peeked(wire=Wire.OTHER))
+
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._floor.loop.add_reader(self._sock.fileno(), self._peek)
+
+    def _unwatch(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._floor.loop.remove_reader(self._sock.fileno())
+
+    def _silent(self) -> None:
+        """The peek time is over: what began in part is taken for what it is."""
+        self._timer = None
+        try:
+            data = self._sock.recv(1, socket.MSG_PEEK)
+        except OSError:
+            data = b""
+        self._decide(Peeked(wire=Wire.OTHER) if data else _SILENT)
+
+    # the destination speaks or is spoken to first
+
+    def _dialled(self, result: socket.socket | OSError) -> None:
+        if self._over:
+            if isinstance(result, socket.socket):
+                result.close()
+        elif isinstance(result, OSError):
+            self.abort(_dial_reason(result))
+        elif self.verdict_made:
+            self._join(result)
+        else:
+            self._server = result
+            self._floor.loop.add_reader(result.fileno(), self._server_first)
+            self._peek()
+
+    @property
+    def verdict_made(self) -> bool:
+        """Whether the decider was asked already."""
+        return self._look is Look.PEEK
+
+    def _server_first(self) -> None:
+        """The destination has spoken, or ended: there is nothing to intercept."""
+        self._decide(_SILENT)
+
+    # the verdict
+
+    def _decide(self, peeked: Peeked) -> None:
+        if self._over:
+            return
+        self._unwatch()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        server, self._server = self._server, None
+        if server is not None:
+            self._floor.loop.remove_reader(server.fileno())
+        if self._low_water > 1:
+            self._low_water = 1
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        self.peeked = peeked
+        self._look = Look.PEEK
+        self.verdict = self._floor.decider.connection(self.connection, peeked)
+        if server is not None and not isinstance(self.verdict, Pass):
+            server.close()
+            server = None
+        self._act(self.verdict, server)
+
+    def _act(self, verdict: Verdict, server: socket.socket | None) -> None:
+        match verdict:
+            case Pass():
+                if self.proxied:
+                    self.abort("proxied_name_changed")  # the CONNECT is spent, so there is no way to pass it on
+                elif server is not None:
+                    self._join(server)
+                else:
+                    self._floor.dial(self.connection, self._dialled)
+            case Terminate(name=name):
+                self._terminate(name)
+            case Serve():
+                self._serve()
+            case Handover(address=address):
+                Dialling(self._floor.loop, address, self._dialled, timeout_s=self._floor.config.connect_timeout_s)
+            case Refuse(reason=reason):
+                self.abort(reason)
+
+    def _join(self, server: socket.socket) -> None:
+        self._take_over()
+        self._floor.tunnel(self._sock, server, self)
+
+    def _serve(self) -> None:
+        if self.peeked.wire is not Wire.CONNECT:
+            self._take_over()
+            self._floor.serve(self._sock, self.connection, self.peeked.name)
+            return
+        try:
+            head = self._sock.recv(peek.LOOKED_AT_MOST, socket.MSG_PEEK)
+            self._sock.recv(head.find(b"\r\n\r\n") + 4)
+            self._sock.send(_ESTABLISHED)
+        except OSError:
+            self.abort("client_reset")
+            return
+        self.proxied = True
+        self._timer = self._floor.loop.call_later(self._floor.config.peek_timeout_s, self._silent)
+        self._peek()
+
+    def _take_over(self) -> None:
+        """Stop to watch: the socket is somebody else's now."""
+        self._over = True
+        self._unwatch()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._handshake is not None:
+            self._floor.loop.remove_reader(self._handshake.fileno())
+            self._floor.loop.remove_writer(self._handshake.fileno())
+        if self._server is not None:
+            self._floor.loop.remove_reader(self._server.fileno())
+
+    # TLS
+
+    def _terminate(self, name: str) -> None:
+        try:
+            context = self._floor.context(name)
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._handshake = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+        except (OSError, ValueError) as error:
+            self.abort(f"tls_setup_failed: {error}")
+            return
+        self._timer = self._floor.loop.call_later(
+            self._floor.config.head_timeout_s, lambda: self.abort("tls_handshake_timeout")
+        )
+        self._step(name)
+
+    def _step(self, name: str) -> None:
+        tls = self._handshake
+        if tls is None or self._over:
+            return
+        loop, descriptor = self._floor.loop, tls.fileno()
+        loop.remove_writer(descriptor)
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            loop.add_reader(descriptor, self._step, name)
+        except ssl.SSLWantWriteError:
+            loop.add_writer(descriptor, self._step, name)
+        except OSError as error:
+            self._floor.counters["tls_handshakes_failed"] += 1
+            self.abort(_tls_reason(error))
+        else:
+            self._take_over()
+            self._floor.counters["tls_handshakes"] += 1
+            self._floor.counters["tls_resumed"] += bool(tls.session_reused)
+            self._floor.serve(tls, self.connection, name)
+
+
+_ALERTS: Final = {
+    "TLSV1_ALERT_UNKNOWN_CA": "tls_alert_unknown_ca",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "tls_alert_certificate_unknown",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "tls_alert_bad_certificate",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "tls_alert_unsupported_certificate",
+    "NO_SHARED_CIPHER": "tls_no_shared_cipher",
+    "UNSUPPORTED_PROTOCOL": "tls_unsupported_protocol",
+    "NO_APPLICATION_PROTOCOL": "tls_no_application_protocol",
+}
+
+
+def _tls_reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return _ALERTS.get(error.reason, f"tls_{error.reason.lower()}")
+    return "tls_client_closed"
+
+
+_DIAL_REASONS: Final = {
+    errno.ECONNREFUSED: "refused",
+    errno.ETIMEDOUT: "timeout",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETUNREACH: "unreachable",
+}
+
+
+def _dial_reason(error: OSError) -> str:
+    return f"dial_{_DIAL_REASONS.get(error.errno or 0, 'failed')}"

@@ -1,0 +1,349 @@
+"""Where HTTP/1.1 messages begin and end: strict heads, and bodies whose bytes are counted but never changed. Pure.
+
+A head is parsed by llhttp (httptools) and then held to RFC 9112 where proxies and servers are known to differ:
+whatever is ambiguous is refused, never forwarded. A body tracker says how many of the bytes at hand still belong to
+the message.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import httptools
+
+from kecs.aws.head import Fields, RequestHead, ResponseHead
+from kecs.core.errors import ProtocolError
+
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}$")
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\x00]*)?$")
+_CHUNK_LINE_MAX: Final = 4096
+_TRAILERS_MAX: Final = 16384
+_NO_BODY: Final = frozenset({204, 304})
+_TARGET: Final = re.compile(rb"[!-~\x80-\xff]+$")
+
+HOP_BY_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
+"""Fields that belong to one connection. Transfer-Encoding stays: bodies are forwarded as they are framed."""
+
+
+class Body(Protocol):
+    """Follows a body through the bytes of its connection."""
+
+    done: bool
+
+    def take(self, data: bytes) -> int:
+        """Return how many of these bytes belong to the body; raises ProtocolError. Sets `done` at its end."""
+
+
+class NoBody:
+    """A message that ends with its head."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = True
+
+    def take(self, data: bytes) -> int:  # noqa: ARG002 - the protocol's
+        """Take nothing."""
+        return 0
+
+
+class Length:
+    """A body of known length."""
+
+    __slots__ = ("done", "left")
+
+    def __init__(self, length: int) -> None:
+        self.left = length
+        self.done = length == 0
+
+    def take(self, data: bytes) -> int:
+        """Take what is left, at most."""
+        count = min(self.left, len(data))
+        self.left -= count
+        self.done = self.left == 0
+        return count
+
+
+class UntilClose:
+    """A response body that ends with its connection."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def take(self, data: bytes) -> int:
+        """Take everything."""
+        return len(data)
+
+
+class Chunked:
+    """A chunked body with its trailers. `shown` collects decoded bytes, as far as `show` asks."""
+
+    __slots__ = ("_left", "_line", "_show", "_state", "_trailers", "done", "shown")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.shown = bytearray()
+        self._show = 0
+        self._state = self._size
+        self._line = b""
+        self._left = 0
+        self._trailers = 0
+
+    def show(self, count: int) -> None:
+        """Keep this many decoded bytes in `shown`."""
+        self._show = count
+
+    def take(self, data: bytes) -> int:
+        """Take as many bytes as belong to the body."""
+        position = 0
+        while position < len(data) and not self.done:
+            position = self._state(data, position)
+        return position
+
+    def _read_line(self, data: bytes, position: int) -> tuple[bytes | None, int]:
+        end = data.find(b"\n", position)
+        piece = data[position:] if end < 0 else data[position : end + 1]
+        self._line += piece
+        if len(self._line) > _CHUNK_LINE_MAX:
+            raise ProtocolError("a line of the chunked body is too long")
+        if end < 0:
+            return None, len(data)
+        line, self._line = self._line, b""
+        if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
+            raise ProtocolError("a line of the chunked body does not end in CRLF")
+        return line[:-2], end + 1
+
+    def _size(self, data: bytes, position: int) -> int:
+        line, position = self._read_line(data, position)
+        if line is not None:
+            match = _CHUNK_SIZE.match(line)
+            if match is None:
+                raise ProtocolError(f"chunk size {line[:40]!r} is no hexadecimal number")
+            self._left = int(match[1], 16)
+            self._state = self._data if self._left else self._trailer
+        return position
+
+    def _data(self, data: bytes, position: int) -> int:
+        count = min(self._left, len(data) - position)
+        wanted = self._show - len(self.shown)
+        if wanted > 0:
+            self.shown += data[position : position + min(count, wanted)]
+        self._left -= count
+        if self._left == 0:
+            self._state = self._data_end
+        return position + count
+
+    def _data_end(self, data: bytes, position: int) -> int:
+        line, position = self._read_line(data, position)
+        if line is not None:
+            if line:
+                raise ProtocolError("a chunk is longer than its size")
+            self._state = self._size
+        return position
+
+    def _trailer(self, data: bytes, position: int) -> int:
+        line, position = self._read_line(data, position)
+        if line is not None:
+            self._trailers += len(line)
+            if self._trailers > _TRAILERS_MAX:
+                raise ProtocolError("the trailers are too long", status=431)
+            self.done = not line
+            if line and (b":" not in line or line[0] in b" \t"):
+                raise ProtocolError("a trailer is no field")
+        return position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request head and what its framing says."""
+
+    head: RequestHead
+    body: Body
+    keep_alive: bool
+    http_1_0: bool
+    expects_continue: bool
+    upgrade: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A response head and what its framing says."""
+
+    head: ResponseHead
+    body: Body
+    keep_alive: bool
+
+
+class _Collector:
+    """llhttp's callbacks."""
+
+    __slots__ = ("fields", "reason", "target")
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.target = b""
+        self.reason = b""
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+
+def head_end(data: bytes | bytearray, start: int = 0) -> int:
+    """Return where the head ends (after its empty line), or -1. `start` is where the last search ended."""
+    found = data.find(b"\r\n\r\n", max(0, start - 3))
+    return found + 4 if found >= 0 else -1
+
+
+def _check_lines(raw: bytes) -> None:
+    """Refuse what llhttp or a backend might read in another way: bare CR or LF, NUL, folded fields."""
+    ends = raw.count(b"\r\n")
+    if raw.count(b"\n") != ends or raw.count(b"\r") != ends or b"\0" in raw:
+        raise ProtocolError("the head holds a bare CR, a bare LF or a NUL")
+    if b"\r\n " in raw or b"\r\n\t" in raw:
+        raise ProtocolError("the head holds a folded field (obsolete line folding)")
+
+
+def request(raw: bytes, *, fields_max: int) -> Request:
+    """Parse a whole request head; raises ProtocolError."""
+    _check_lines(raw)
+    if raw.count(b"\r\n") - 2 > fields_max:
+        raise ProtocolError(f"more than {fields_max} header fields", status=431)
+    seen = _Collector()
+    parser = httptools.HttpRequestParser(seen)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise ProtocolError(f"the request head is malformed: {str(error).lower()}") from error
+    version = parser.get_http_version()
+    head = RequestHead(method=parser.get_method(), target=seen.target, fields=tuple(seen.fields))
+    if version not in {"1.1", "1.0"}:
+        raise ProtocolError(f"HTTP/{version} is not understood", status=505)
+    facts = _Facts.read(head.fields)
+    if not _TARGET.match(head.target) or head.method == b"CONNECT":
+        raise ProtocolError("the request target is malformed")
+    if facts.hosts != 1 and not (facts.hosts == 0 and version == "1.0"):
+        raise ProtocolError("the request has no Host field, or several")
+    if facts.coding and version == "1.0":
+        raise ProtocolError("an HTTP/1.0 request has a Transfer-Encoding")
+    return Request(
+        head=_origin_form(head),
+        body=facts.body() or NoBody(),
+        keep_alive=facts.keep_alive(version),
+        http_1_0=version == "1.0",
+        expects_continue=facts.expects_continue,
+        upgrade=facts.upgrade and b"upgrade" in facts.connection,
+    )
+
+
+def _origin_form(head: RequestHead) -> RequestHead:
+    """Turn `GET http://host/path` into `GET /path`; raise when its host is another than the Host field's."""
+    target = head.target
+    if target.startswith(b"/") or target == b"*":
+        return head
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in {b"http", b"https"}:
+        raise ProtocolError("the request target is neither a path nor a URL")
+    cut = min((found for found in (rest.find(b"/"), rest.find(b"?")) if found >= 0), default=len(rest))
+    authority, path = rest[:cut], rest[cut:]
+    if authority.lower() != (head.get(b"host") or b"").lower():
+        raise ProtocolError("the request target names another host than the Host field")
+    return RequestHead(method=head.method, target=path if path.startswith(b"/") else b"/" + path, fields=head.fields)
+
+
+@dataclass(slots=True)
+class _Facts:
+    """The fields that decide on framing."""
+
+    lengths: list[bytes]
+    coding: bytes
+    connection: frozenset[bytes]
+    hosts: int
+    expects_continue: bool
+    upgrade: bool
+
+    @classmethod
+    def read(cls, fields: Fields) -> "_Facts":
+        facts = cls([], b"", frozenset(), 0, expects_continue=False, upgrade=False)
+        for name, value in fields:
+            key = name.lower()
+            if key == b"content-length":
+                facts.lengths.append(value)
+            elif key == b"transfer-encoding":
+                facts.coding = facts.coding + b"," + value if facts.coding else value
+            elif key == b"connection":
+                facts.connection |= {token.strip() for token in value.lower().split(b",")}
+            elif key == b"host":
+                facts.hosts += 1
+            elif key == b"expect":
+                facts.expects_continue = value.lower() == b"100-continue"
+            elif key == b"upgrade":
+                facts.upgrade = True
+        return facts
+
+    def keep_alive(self, version: str) -> bool:
+        return b"keep-alive" in self.connection if version == "1.0" else b"close" not in self.connection
+
+    def body(self) -> Body | None:
+        """Return the body's tracker by length or coding; None when neither is given."""
+        if self.coding:
+            if self.lengths:
+                raise ProtocolError("both Content-Length and Transfer-Encoding are given")
+            if self.coding.strip().lower() != b"chunked":
+                raise ProtocolError(f"transfer coding {self.coding[:40]!r} is not understood", status=501)
+            return Chunked()
+        if self.lengths:
+            if len(self.lengths) > 1 or not _LENGTH.match(self.lengths[0]):
+                raise ProtocolError(f"Content-Length is {b', '.join(self.lengths)[:60]!r}")
+            return Length(int(self.lengths[0]))
+        return None
+
+
+def response(raw: bytes, *, method: bytes) -> Response:
+    """Parse a whole response head to a request with this method; raises ProtocolError."""
+    _check_lines(raw)
+    seen = _Collector()
+    parser = httptools.HttpResponseParser(seen)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise ProtocolError(f"the response head is malformed: {str(error).lower()}", status=502) from error
+    status = parser.get_status_code()
+    facts = _Facts.read(tuple(seen.fields))
+    bodiless = method == b"HEAD" or status in _NO_BODY or status < 200  # noqa: PLR2004 - interim answers
+    body: Body = NoBody() if bodiless else facts.body() or UntilClose()
+    return Response(
+        head=ResponseHead(status=status, reason=seen.reason, fields=tuple(seen.fields)),
+        body=body,
+        keep_alive=facts.keep_alive(parser.get_http_version()) and not isinstance(body, UntilClose),
+    )
+
+
+def write_request(head: RequestHead, *, upgrade: bool) -> bytes:
+    """Spell a request head for an upstream; the connection's own fields are ours to set."""
+    lines = [b"%b %b HTTP/1.1" % (head.method, head.target)]
+    lines += [b"%b: %b" % field for field in head.fields if field[0].lower() not in HOP_BY_HOP]
+    if upgrade:
+        lines.append(b"Connection: upgrade")
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def write_response(head: ResponseHead, *, extra: Fields = ()) -> bytes:
+    """Spell a response head for the client, with the connection's fields given as `extra`."""
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+    lines += [b"%b: %b" % field for field in head.fields if field[0].lower() not in HOP_BY_HOP]
+    lines += [b"%b: %b" % field for field in extra]
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)

@@ -1,0 +1,179 @@
+"""What a client's first bytes say: TLS with a name, HTTP with a Host, CONNECT, or something else. Pure.
+
+`look` is asked again with more bytes as long as it answers `NEED_MORE`; for the same bytes it always says the same.
+It never raises: what is not understood is `Wire.OTHER`, which is passed on untouched.
+"""
+
+import re
+from typing import Final
+
+from kecs.relay.decide import Peeked, Wire
+
+NEED_MORE: Final = None
+LOOKED_AT_MOST: Final = 65536
+"""A ClientHello or head that is longer is not waited for."""
+
+_HANDSHAKE: Final = 0x16
+_CLIENT_HELLO: Final = 0x01
+_SERVER_NAME: Final = 0
+_ALPN: Final = 16
+_RECORD_MAX: Final = 16384 + 256
+_METHOD: Final = re.compile(rb"[A-Z][A-Z-]{0,19}(?: |$)")
+_REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) (\S+) HTTP/1\.[01]$")
+_OTHER: Final = Peeked(wire=Wire.OTHER)
+
+
+class _ShortError(Exception):
+    """The bytes so far end inside what is being read."""
+
+
+class _MalformedError(Exception):
+    """These bytes are no ClientHello."""
+
+
+class _Reader:
+    """Reads length-prefixed fields; running out of bytes is `short` or malformed, as the maker says."""
+
+    __slots__ = ("_bytes", "_position", "_short")
+
+    def __init__(self, data: bytes, *, short: type[Exception] = _MalformedError) -> None:
+        self._bytes = data
+        self._position = 0
+        self._short = short
+
+    def __bool__(self) -> bool:
+        return self._position < len(self._bytes)
+
+    def take(self, count: int) -> bytes:
+        end = self._position + count
+        if end > len(self._bytes):
+            raise self._short
+        taken = self._bytes[self._position : end]
+        self._position = end
+        return taken
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size))
+
+    def vector(self, size: int) -> bytes:
+        return self.take(self.number(size))
+
+
+def look(data: bytes) -> Peeked | None:
+    """Say what the bytes are, or NEED_MORE."""
+    if not data:
+        return NEED_MORE
+    if data[0] == _HANDSHAKE:
+        try:
+            return _client_hello(_handshake(data))
+        except _ShortError:
+            return NEED_MORE if len(data) < LOOKED_AT_MOST else _OTHER
+        except _MalformedError:
+            return _OTHER
+    return _http(data)
+
+
+def _handshake(data: bytes) -> bytes:
+    """Join the first handshake message from its records (RFC 8446 section 5.1 permits fragments)."""
+    reader = _Reader(data, short=_ShortError)
+    message = b""
+    while True:
+        kind, major, _minor = reader.number(1), reader.number(1), reader.number(1)
+        if kind != _HANDSHAKE or major != 3:  # noqa: PLR2004 - every TLS version writes 3 here
+            raise _MalformedError
+        length = reader.number(2)
+        if not 0 < length <= _RECORD_MAX:
+            raise _MalformedError
+        message += reader.take(length)
+        if message[0] != _CLIENT_HELLO:
+            raise _MalformedError
+        if len(message) >= 4:  # noqa: PLR2004 - type and length of a handshake message
+            wanted = int.from_bytes(message[1:4])
+            if len(message) - 4 >= wanted:
+                return message[4 : 4 + wanted]
+
+
+def _client_hello(body: bytes) -> Peeked:
+    reader = _Reader(body)
+    reader.take(2 + 32)  # version, random
+    reader.vector(1)  # session id
+    reader.vector(2)  # cipher suites
+    reader.vector(1)  # compression methods
+    name = ""
+    alpn: tuple[str, ...] = ()
+    extensions = _Reader(reader.vector(2) if reader else b"")
+    while extensions:
+        kind, content = extensions.number(2), extensions.vector(2)
+        if kind == _SERVER_NAME and not name:
+            name = _server_name(content)
+        elif kind == _ALPN:
+            alpn = _protocols(content)
+    return Peeked(wire=Wire.TLS, name=name, alpn=alpn)
+
+
+def _server_name(content: bytes) -> str:
+    entries = _Reader(_Reader(content).vector(2))
+    while entries:
+        kind, value = entries.number(1), entries.vector(2)
+        if kind == 0:
+            return _host_name(value)
+    return ""
+
+
+def _protocols(content: bytes) -> tuple[str, ...]:
+    reader = _Reader(_Reader(content).vector(2))
+    found = []
+    while reader:
+        found.append(reader.vector(1).decode("latin-1"))
+    return tuple(found)
+
+
+def _host_name(value: bytes) -> str:
+    """Return the name in lower case without its trailing dot; a name that is not ASCII is nobody's."""
+    return value.decode("ascii", "replace").lower().removesuffix(".")
+
+
+def _http(data: bytes) -> Peeked | None:
+    if not _METHOD.match(data[:21]):
+        return _OTHER
+    end = data.find(b"\r\n\r\n")
+    head = data if end < 0 else data[:end]
+    line, _, fields = head.partition(b"\r\n")
+    if b"\r\n" in head or end >= 0:
+        match = _REQUEST_LINE.match(line)
+        if match is None:
+            return _OTHER
+        if match[1] == b"CONNECT":
+            if end < 0:
+                return NEED_MORE if len(data) < LOOKED_AT_MOST else _OTHER
+            host, port = authority(match[2])
+            return Peeked(wire=Wire.CONNECT, name=host, port=port)
+        name = _host(match[2], fields, complete=end >= 0)
+        if name is not None:
+            return Peeked(wire=Wire.HTTP, name=name)
+    return NEED_MORE if end < 0 and len(data) < LOOKED_AT_MOST else Peeked(wire=Wire.HTTP)
+
+
+def _host(target: bytes, fields: bytes, *, complete: bool) -> str | None:
+    """Return the host of an absolute-form target, else of the Host field; None while it may still come."""
+    scheme = target[:8].lower()
+    if scheme.startswith((b"http://", b"https://")):
+        return authority(target.split(b"//", 1)[1].split(b"/", 1)[0].split(b"?", 1)[0])[0]
+    *whole, last = fields.split(b"\r\n")
+    for field in [*whole, *([last] if complete else [])]:
+        name, colon, value = field.partition(b":")
+        if colon and name.lower() == b"host":
+            return authority(value.strip(b" \t"))[0]
+    return None
+
+
+def authority(value: bytes) -> tuple[str, int]:
+    """Split `host:port`, `[v6]:port` or `host`; the port is 0 when absent or no number."""
+    value = value.rsplit(b"@", 1)[-1]
+    if value.startswith(b"["):
+        host, _, rest = value[1:].partition(b"]")
+        port = rest.removeprefix(b":")
+    else:
+        host, _, port = value.partition(b":")
+    number = int(port) if port.isdigit() and len(port) <= 5 else 0  # noqa: PLR2004 - 65535 has five digits
+    return _host_name(host), number

@@ -1,0 +1,251 @@
+"""The relay: listeners, the connections they accept, their deadlines, and a quiet end."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from kecs.relay.arrival import Arrival
+from kecs.relay.config import RelayConfig
+from kecs.relay.contexts import Contexts
+from kecs.relay.decide import Address, Connection, Decider, Dial, Refuse
+from kecs.relay.original import client_of, from_getsockname
+from kecs.relay.session import Session
+from kecs.relay.stream import Stream
+from kecs.relay.transfer import Means
+from kecs.relay.tunnel import Tunnel
+from kecs.relay.upstream import Pool, default_dial
+
+__all__ = ["Relay", "RelayConfig"]
+
+_ACCEPTS_PER_WAKE: Final = 64
+_PAUSE_S: Final = 0.1
+_TICK_S: Final = 0.5
+_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+type OriginalDestination = Callable[[socket.socket], Address]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listener:
+    sock: socket.socket
+    origin: str
+    original_destination: OriginalDestination
+
+
+@dataclass(slots=True)
+class _Passing:
+    tunnel: Tunnel
+    arrival: Arrival
+    moved: float
+
+
+class Relay:
+    """See the module; `decide.py` says what it asks and may be told. All methods belong to the loop's thread."""
+
+    def __init__(
+        self,
+        decider: Decider,
+        *,
+        contexts: Contexts,
+        config: RelayConfig | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        dial: Dial | None = None,
+    ) -> None:
+        self.decider = decider
+        self.config = config or RelayConfig()
+        self.loop = loop or asyncio.get_running_loop()
+        self.dial = dial or default_dial(self.loop, timeout_s=self.config.dial_timeout_s)
+        self.counters: dict[str, int] = defaultdict(int)
+        self.contexts = contexts
+        self._pool = Pool(self.loop, kept=self.config.pool_max, timeout_s=self.config.connect_timeout_s)
+        self._means = Means(
+            loop=self.loop, decider=decider, config=self.config, pool=self._pool, counters=self.counters
+        )
+        self._listeners: list[_Listener] = []
+        self._arrivals: dict[int, Arrival] = {}
+        self._sessions: dict[Session, Connection] = {}
+        self._passing: dict[Tunnel, _Passing] = {}
+        self._number = 0
+        self._draining: asyncio.Event | None = None
+        self._tick = min(
+            _TICK_S, self.config.head_timeout_s / 2, self.config.body_timeout_s / 2, self.config.linger_s / 2
+        )
+        self._timer = self.loop.call_later(self._tick, self._check)
+
+    @property
+    def open(self) -> int:
+        """How many connections are being carried."""
+        return len(self._arrivals) + len(self._sessions) + len(self._passing)
+
+    def listen(
+        self,
+        sock: socket.socket,
+        *,
+        origin: str = "redirect",
+        original_destination: OriginalDestination = from_getsockname,
+    ) -> None:
+        """Accept on a listening socket, which is closed at the end."""
+        sock.settimeout(0)
+        listener = _Listener(sock=sock, origin=origin, original_destination=original_destination)
+        self._listeners.append(listener)
+        self.loop.add_reader(sock.fileno(), self._accept, listener)
+
+    async def drain(self, deadline_s: float) -> None:
+        """Let requests finish; new connections are served until the deadline. Then close everything."""
+        self._draining = asyncio.Event()
+        for session in list(self._sessions):
+            session.finish()
+        if self.open:
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await self._draining.wait()
+            except TimeoutError:
+                self.counters["drain_cut"] += self.open
+        self.close()
+
+    def close(self) -> None:
+        """Close listeners and connections."""
+        self._timer.cancel()
+        for listener in self._listeners:
+            self.loop.remove_reader(listener.sock.fileno())
+            listener.sock.close()
+        self._listeners.clear()
+        for arrival in list(self._arrivals.values()):
+            arrival.abort("closed")
+        for session in list(self._sessions):
+            session.abort()
+        for tunnel in list(self._passing):
+            tunnel.close()
+        self._pool.close()
+
+    # accepting
+
+    def _accept(self, listener: _Listener) -> None:
+        for _ in range(_ACCEPTS_PER_WAKE):
+            try:
+                sock, _ = listener.sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTORS:
+                    raise
+                # the connection stays in the backlog: accepting goes on when others have ended
+                self.counters["accept_paused"] += 1
+                self.loop.remove_reader(listener.sock.fileno())
+                self.loop.call_later(_PAUSE_S, self._resume, listener)
+                return
+            self._arrive(sock, listener)
+
+    def _resume(self, listener: _Listener) -> None:
+        if listener in self._listeners:
+            self.loop.add_reader(listener.sock.fileno(), self._accept, listener)
+
+    def _arrive(self, sock: socket.socket, listener: _Listener) -> None:
+        sock.settimeout(0)
+        self.counters["accepted"] += 1
+        try:
+            destination, client = listener.original_destination(sock), client_of(sock)
+        except OSError:
+            sock.close()  # the client is gone, or nothing was redirected
+            self.counters["no_destination"] += 1
+            return
+        self._number += 1
+        connection = Connection(number=self._number, client=client, destination=destination, origin=listener.origin)
+        arrival = Arrival(self, sock, connection)
+        self._arrivals[connection.number] = arrival
+        if self.open > self.config.connections_max:
+            self.counters["connections_over_limit"] += 1
+            arrival.abort("connections_over_limit")
+        elif listener.origin == "redirect" and destination == Address(*listener.sock.getsockname()[:2]):
+            arrival.verdict = Refuse(reason="loop")
+            arrival.abort("loop")  # nobody wanted to go here but by mistake; dialling it would arrive here again
+        else:
+            arrival.start()
+
+    # what an arrival becomes
+
+    def context(self, name: str) -> ssl.SSLContext:
+        """Return the TLS context for a server name."""
+        return self.contexts.get(name)
+
+    def serve(self, sock: socket.socket, connection: Connection, name: str) -> None:
+        """Serve HTTP/1.1 on a socket."""
+        self._arrivals.pop(connection.number, None)
+        stream = Stream(self.loop, sock, _NOBODY)
+        session = Session(self._means, stream, connection, name, self._session_closed)
+        self._sessions[session] = connection
+        if self._draining is not None:
+            session.closing_fields(keep_alive=False)
+        stream.start()
+
+    def tunnel(self, client: socket.socket, server: socket.socket, arrival: Arrival) -> None:
+        """Join two sockets."""
+        self._arrivals.pop(arrival.connection.number, None)
+        self.counters["passed"] += 1
+        tunnel = Tunnel(self.loop, client, server, self._tunnel_closed)
+        self._passing[tunnel] = _Passing(tunnel, arrival, self.loop.time())
+        tunnel.start()
+
+    def gone(self, arrival: Arrival, reason: str) -> None:
+        """Note the end of an arrival that nobody took over."""
+        self._arrivals.pop(arrival.connection.number, None)
+        self.counters["refused"] += 1
+        self.decider.closed(arrival.connection, arrival.verdict, arrival.peeked, reason, 0, 0)
+        self._ended()
+
+    def _session_closed(self, session: Session, reason: str) -> None:  # noqa: ARG002 - records have said it
+        self._sessions.pop(session, None)
+        self._ended()
+
+    def _tunnel_closed(self, tunnel: Tunnel, reason: str) -> None:
+        passing = self._passing.pop(tunnel, None)
+        if passing is not None:
+            arrival = passing.arrival
+            self.counters["passed_bytes"] += tunnel.up.carried + tunnel.down.carried
+            self.decider.closed(
+                arrival.connection, arrival.verdict, arrival.peeked, reason, tunnel.up.carried, tunnel.down.carried
+            )
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._draining is not None and not self.open:
+            self._draining.set()
+
+    # time
+
+    def _check(self) -> None:
+        """Act on deadlines: one timer for all, since nothing here needs to be exact."""
+        self._timer = self.loop.call_later(self._tick, self._check)
+        now = self.loop.time()
+        for session in list(self._sessions):
+            session.check(now)
+        for passing in list(self._passing.values()):
+            if passing.tunnel.touched:
+                passing.tunnel.touched = False
+                passing.moved = now
+            elif now - passing.moved > self.config.tunnel_idle_timeout_s:
+                passing.tunnel.close()
+
+
+class _Nobody:
+    """Owns a stream for the moment before its session does."""
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """Nothing is read yet."""
+
+    def ended(self, stream: Stream) -> None:
+        """Nothing is read yet."""
+
+    def lost(self, stream: Stream, error: OSError) -> None:
+        """Nothing is written yet."""
+
+    def drained(self, stream: Stream) -> None:
+        """Nothing is written yet."""
+
+
+_NOBODY: Final = _Nobody()

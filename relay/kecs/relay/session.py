@@ -1,0 +1,473 @@
+"""The client's side of HTTP/1.1: requests in order, one at a time, on a connection that is kept alive."""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final
+
+from kecs.aws.head import Answer, Fields, RequestHead, ResponseHead
+from kecs.core.errors import ProtocolError
+from kecs.relay import framing
+from kecs.relay.decide import Connection, Exchange, Failure
+from kecs.relay.framing import Body, Chunked, Request
+from kecs.relay.join import Joined
+from kecs.relay.stream import HIGH_WATER, Stream
+from kecs.relay.transfer import Means, Transfer
+
+_KEEP: Final = ((b"Connection", b"keep-alive"),)
+_CLOSE: Final = ((b"Connection", b"close"),)
+_REASONS: Final = {
+    200: b"OK", 201: b"Created", 204: b"No Content", 206: b"Partial Content", 301: b"Moved Permanently", 302: b"Found",
+    304: b"Not Modified", 307: b"Temporary Redirect", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden",
+    404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict", 411: b"Length Required",
+    412: b"Precondition Failed", 413: b"Content Too Large", 421: b"Misdirected Request", 429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented",
+    502: b"Bad Gateway", 503: b"Service Unavailable", 505: b"HTTP Version Not Supported",
+}  # fmt: skip
+
+
+class _State(Enum):
+    HEAD = auto()
+    """Between requests, or inside a head."""
+    SHOW = auto()
+    """Collecting what the decider wants to see of a body."""
+    BODY = auto()
+    """Carrying a body."""
+    WAIT = auto()
+    """The request is complete, its response is not."""
+    LINGER = auto()
+    """Answered and closing: what still comes is dropped."""
+    JOINED = auto()
+    """The protocol was switched."""
+
+
+class Session:
+    """Owner of a client's stream. `closed` is called once, at the end."""
+
+    __slots__ = (
+        "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange", "_in",
+        "_last", "_means", "_request", "_searched", "_state", "_stream", "_transfer", "_wanted", "deadline",
+        "http_1_0", "joined", "name", "received_bytes", "sent_bytes",
+    )  # fmt: skip
+
+    def __init__(
+        self, means: Means, stream: Stream, connection: Connection, name: str, closed: Callable[["Session", str], None]
+    ) -> None:
+        self._means = means
+        self._stream = stream
+        self._connection = connection
+        self.name = name
+        self._closed = closed
+        self._in = bytearray()
+        self._searched = 0
+        self._state = _State.HEAD
+        self._request: Request | None = None
+        self._body: Body | None = None
+        self._exchange: Exchange | None = None
+        self._transfer: Transfer | None = None
+        self._collected = b""
+        self._wanted = 0
+        self._discarding = False
+        """The rest of the body is read and dropped: the answer came before its end."""
+        self._dropped = 0
+        self._last = False
+        """No request after this one."""
+        self._begun = 0.0
+        self.http_1_0 = False
+        self.joined: Joined | None = None
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.deadline = means.loop.time() + means.config.idle_timeout_s
+        stream.owner = self
+
+    # what the stream tells
+
+    def received(self, stream: Stream, data: bytes) -> None:  # noqa: ARG002 - the protocol's
+        """Take bytes from the client."""
+        self.received_bytes += len(data)
+        if self._state is _State.BODY and not self._in:
+            rest = self._carry(data)
+            if rest:
+                self._in += rest
+                self._advance()
+            return
+        if self._state is _State.LINGER:
+            return
+        self._in += data
+        if self._state is _State.WAIT:
+            if len(self._in) > self._means.config.pipelined_bytes_max:
+                self._stream.pause()
+            return
+        self._advance()
+
+    def ended(self, stream: Stream) -> None:  # noqa: ARG002 - the protocol's
+        """The client sends no more: a request that is complete still gets its response."""
+        self._last = True
+        if self._state is not _State.WAIT:
+            self._end("" if self._state in {_State.HEAD, _State.LINGER} and not self._in else "client_closed")
+
+    def lost(self, stream: Stream, error: OSError) -> None:  # noqa: ARG002 - the protocol's
+        """The client's connection broke."""
+        self._end("client_reset")
+
+    def drained(self, stream: Stream) -> None:  # noqa: ARG002 - the protocol's
+        """The client took what was buffered."""
+        if self._transfer is not None:
+            self._transfer.pause(full=False)
+
+    # requests
+
+    def _advance(self) -> None:
+        """Go on with what is there, as far as it goes."""
+        while True:
+            if self._state is _State.HEAD:
+                if not self._read_head():
+                    return
+            elif self._state is _State.SHOW:
+                if not self._show():
+                    return
+            elif self._state is _State.BODY and self._in:
+                data = bytes(self._in)
+                self._in.clear()
+                self._in += self._carry(data)
+            else:
+                return
+
+    def _read_head(self) -> bool:
+        """Parse a head when it is there whole; say whether it was."""
+        config = self._means.config
+        if not self._searched:
+            while self._in[:2] == b"\r\n":  # RFC 9112 section 2.2: empty lines before a request
+                del self._in[:2]
+            if not self._in:
+                return False
+            if self._exchange is None:
+                self._begun = self._means.loop.time()
+                self.deadline = self._begun + config.head_timeout_s
+                self._exchange = self._new_exchange()
+        end = framing.head_end(self._in, self._searched)
+        if end < 0 or end > config.head_bytes_max:
+            self._searched = len(self._in)
+            if self._searched > config.head_bytes_max:
+                self._refuse(431, f"the request head is longer than {config.head_bytes_max} bytes")
+            return False
+        raw = bytes(self._in[:end])
+        del self._in[:end]
+        self._searched = 0
+        try:
+            self._request = framing.request(raw, fields_max=config.head_fields_max)
+        except ProtocolError as error:
+            self._refuse(error.status, error.message)
+            return False
+        self._accept(self._request)
+        return self._state is not _State.LINGER
+
+    def _new_exchange(self) -> Exchange:
+        head = RequestHead(method=b"", target=b"", fields=())
+        return Exchange(connection=self._connection, name=self.name, head=head, started=self._begun)
+
+    def _accept(self, request: Request) -> None:
+        exchange = self._exchange or self._new_exchange()
+        self._exchange = exchange
+        exchange.head = request.head
+        self.http_1_0 = request.http_1_0
+        self._last = self._last or not request.keep_alive
+        self._body = request.body
+        self._collected = b""
+        self._means.counters["requests"] += 1
+        self._wanted = 0 if request.body.done else self._means.decider.body_wanted(self._connection, request.head)
+        if self._wanted:
+            if isinstance(request.body, Chunked):
+                request.body.show(self._wanted)
+            self._state = _State.SHOW
+            self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
+            if request.expects_continue and not request.http_1_0:
+                self.respond(b"HTTP/1.1 100 Continue\r\n\r\n")  # the decision needs the body
+        else:
+            self._decide(b"")
+
+    def _show(self) -> bool:
+        """Collect the body's beginning; say whether the decision was made."""
+        body = self._body
+        if body is None or not self._in:
+            return False
+        data = bytes(self._in)
+        try:
+            count = body.take(data)
+        except ProtocolError as error:
+            self._refuse(error.status, error.message)
+            return False
+        self._collected += data[:count]
+        del self._in[:count]
+        shown = bytes(body.shown) if isinstance(body, Chunked) else self._collected
+        if body.done or len(shown) >= self._wanted:
+            self._decide(shown[: self._wanted])
+            return True
+        return False
+
+    def _decide(self, shown: bytes) -> None:
+        exchange, request = self._exchange, self._request
+        if exchange is None or request is None or self._body is None:
+            return
+        collected, self._collected = self._collected, b""
+        exchange.request_bytes = len(collected)
+        decision = self._means.decider.request(exchange, shown)
+        self._state = _State.WAIT if self._body.done else _State.BODY
+        self.deadline = 0.0 if self._body.done else self._means.loop.time() + self._means.config.body_timeout_s
+        if isinstance(decision, Answer):
+            self._answer(decision, keep_alive=not request.expects_continue or self._body.done)
+            return
+        transfer = Transfer(self._means, self, exchange, request, decision)
+        self._transfer = transfer
+        if self._body.done:
+            transfer.end()
+        transfer.start(collected)
+
+    def _carry(self, data: bytes) -> bytes:
+        """Carry body bytes to the transfer; return what belongs to the next request."""
+        body = self._body
+        if body is None:
+            return data
+        try:
+            count = body.take(data)
+        except ProtocolError as error:
+            self._abandon()
+            self._refuse(error.status, error.message)
+            return b""
+        taken = data if count == len(data) else data[:count]
+        if self._exchange is not None:
+            self._exchange.request_bytes += count
+        if self._discarding or self._transfer is None:
+            self._dropped += count
+            if self._dropped > self._means.config.discard_bytes_max:
+                self._linger()
+                return b""
+        elif not body.done:
+            self._transfer.body(taken)
+        else:
+            self._transfer.end()
+            self._transfer.body(taken)
+        if not body.done:
+            self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
+            return b""
+        self.deadline = 0.0
+        self._state = _State.WAIT
+        if self._discarding:
+            self._next()
+        return data[count:]
+
+    # responses
+
+    def respond(self, data: bytes) -> None:
+        """Send bytes to the client; slow the upstream down when it does not take them."""
+        if data:
+            self.sent_bytes += len(data)
+            self._stream.write(data)
+            if self._transfer is not None and self._stream.buffered > HIGH_WATER:
+                self._transfer.pause(full=True)
+
+    def hold(self, *, full: bool) -> None:
+        """Stop or go on reading the request: the upstream can't take more, or can again."""
+        if full:
+            self._stream.pause()
+        elif self._state in {_State.BODY, _State.JOINED}:
+            self._stream.resume()
+
+    def closing_fields(self, *, keep_alive: bool) -> Fields:
+        """Return the Connection field that a response needs."""
+        if not keep_alive:
+            self._last = True
+        if self._last:
+            return _CLOSE
+        return _KEEP if self.http_1_0 else ()
+
+    def responded(self, *, keep_alive: bool) -> None:
+        """Note that the response is complete."""
+        self._transfer = None
+        if not keep_alive:
+            self._last = True
+        self._record("")
+        if self._state is _State.BODY:
+            self._discard()
+        else:
+            self._next()
+
+    def failed(self, failure: Failure, detail: str, *, answered: bool) -> None:
+        """Answer for an upstream that did not; what has begun to be answered can only be broken off."""
+        self._transfer = None
+        exchange = self._exchange
+        if exchange is None:
+            return
+        exchange.reason = failure.value
+        if answered:
+            self._record(failure.value)
+            self._stream.abort()
+            self._end(failure.value)
+            return
+        request = self._request
+        waits = request is not None and request.expects_continue and self._state is _State.BODY
+        self._answer(self._means.decider.failed(exchange, failure, detail), keep_alive=not waits, reason=failure.value)
+
+    def switch(self, upstream: Stream, first: bytes) -> None:
+        """Join client and upstream for good."""
+        self.respond(first)
+        self._transfer = None
+        self._record("")
+        self._state = _State.JOINED
+        self.deadline = 0.0
+        rest = bytes(self._in)
+        self._in.clear()
+        self.joined = Joined(self._stream, upstream, self._end, first=rest)
+
+    def _answer(self, answer: Answer, *, keep_alive: bool, reason: str = "") -> None:
+        """Send a response of our own, then go on or close."""
+        exchange, request = self._exchange, self._request
+        if not keep_alive:
+            self._last = True
+        head = ResponseHead(status=answer.status, reason=_REASONS.get(answer.status, b""), fields=answer.fields)
+        bodiless = request is not None and request.head.method == b"HEAD"
+        length: Fields = () if answer.status in {204, 304} else ((b"Content-Length", b"%d" % len(answer.body)),)
+        out = framing.write_response(head, extra=(*length, *self.closing_fields(keep_alive=keep_alive)))
+        self.respond(out if bodiless else out + answer.body)
+        if exchange is not None:
+            exchange.status = answer.status
+            exchange.response_bytes = 0 if bodiless else len(answer.body)
+        self._record(reason)
+        if self._state is _State.BODY and keep_alive:
+            self._discard()
+        elif self._state in {_State.BODY, _State.HEAD, _State.SHOW}:
+            self._linger()
+        else:
+            self._next()
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer a request that can't be understood, and close: nobody knows where the next one begins."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.reason = f"invalid_request_{status}"
+        self._means.counters["requests_invalid"] += 1
+        self._last = True
+        if self._state is _State.BODY:
+            self._state = _State.SHOW
+        if self._state is _State.WAIT:
+            self._end("invalid_request")
+            return
+        answer = self._means.decider.invalid(exchange, status, detail)
+        self._answer(answer, keep_alive=False, reason=f"invalid_request_{status}")
+
+    def _record(self, reason: str) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.ended = self._means.loop.time()
+            exchange.reason = exchange.reason or reason
+            self._means.decider.record(exchange)
+
+    def _discard(self) -> None:
+        """Read the rest of the body and drop it, so that the client gets to read its answer."""
+        if self._last and self._request is not None and self._request.expects_continue:
+            self._linger()
+            return
+        self._discarding = True
+        self._stream.resume()
+
+    def _next(self) -> None:
+        """Be ready for the next request, which may be there already."""
+        self._discarding = False
+        self._dropped = 0
+        self._request = self._body = None
+        if self._last:
+            self._state = _State.LINGER if not self._stream.eof else self._state
+            self._stream.close()
+            self._end_when_sent()
+            return
+        self._state = _State.HEAD
+        self.deadline = self._means.loop.time() + self._means.config.idle_timeout_s
+        self._stream.resume()
+        if self._in:
+            self._means.loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        if self._state is _State.HEAD and not self._stream.closed:
+            self._advance()
+
+    def _linger(self) -> None:
+        """Send what is left and the end, then drop what comes for a moment: closing at once would reset the answer."""
+        self._state = _State.LINGER
+        self._in.clear()
+        self.deadline = self._means.loop.time() + self._means.config.linger_s
+        self._stream.shutdown()
+        self._stream.resume()
+        if self._stream.eof:
+            self._end("")
+
+    def _end_when_sent(self) -> None:
+        if self._stream.closed:
+            self._end("")
+        else:
+            self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
+
+    # ends
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has been asked that is not answered."""
+        return self._state is _State.HEAD and not self._in
+
+    def finish(self) -> None:
+        """Close now if idle, else after the response in progress."""
+        self._last = True
+        if self.idle:
+            self._stream.close()
+            self._end("")
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+        if self._state in {_State.SHOW, _State.BODY} or (self._state is _State.HEAD and self._in):
+            self._abandon()
+            if self._state is _State.BODY and self._exchange is None:
+                self._end("client_timeout")
+                return
+            self._refuse(408, "the request did not arrive in time")
+        elif self._state is _State.HEAD:
+            self._stream.close()
+            self._end("idle")
+        else:
+            self._stream.abort()
+            self._end("client_timeout" if self._state is _State.WAIT else "")
+
+    def check(self, now: float) -> None:
+        """Act on deadlines that have passed."""
+        transfer = self._transfer
+        if self._stream.closed and self._state is _State.LINGER:
+            self._end("")
+        elif transfer is not None and transfer.deadline and now >= transfer.deadline and self._state is _State.WAIT:
+            transfer.expired()
+        elif self.deadline and now >= self.deadline:
+            self.expired()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._end("aborted")
+
+    def _abandon(self) -> None:
+        transfer, self._transfer = self._transfer, None
+        if transfer is not None:
+            transfer.abandon()
+
+    def _end(self, reason: str) -> None:
+        closed = self._closed
+        if closed is _nothing:
+            return
+        self._closed = _nothing
+        self._abandon()
+        if self._exchange is not None and self._exchange.head.method:
+            self._record(reason or "client_closed")
+        self._exchange = None
+        if self.joined is not None:
+            self.joined.close()
+        if not self._stream.closed:
+            self._stream.close()
+        closed(self, reason)
+
+
+def _nothing(session: Session, reason: str) -> None:
+    """Stand for a session that has ended already."""

@@ -1,0 +1,249 @@
+"""One connected, non-blocking socket on the loop, plain or TLS: reads are pushed to its owner, writes are buffered.
+
+The read watch stays registered while the stream lives, but for back-pressure: changing it per request costs two
+system calls each. OpenSSL is called directly on the socket (`ssl.SSLSocket`), not through memory buffers.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections import deque
+from typing import Final, Protocol
+
+READ_SIZE: Final = 65536
+TLS_RECORD: Final = 16384
+HIGH_WATER: Final = 262144
+LOW_WATER: Final = 65536
+_READS_PER_WAKE: Final = 16
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class Owner(Protocol):
+    """Whoever gets what a stream receives."""
+
+    def received(self, stream: "Stream", data: bytes) -> None:
+        """Take bytes."""
+
+    def ended(self, stream: "Stream") -> None:
+        """The peer sends no more (end of file, close_notify)."""
+
+    def lost(self, stream: "Stream", error: OSError) -> None:
+        """The connection broke; the stream is closed."""
+
+    def drained(self, stream: "Stream") -> None:
+        """What was buffered is below the low water mark."""
+
+
+class Stream:
+    """See the module."""
+
+    __slots__ = (
+        "_buffered", "_closing", "_fd", "_loop", "_out", "_paused", "_reading", "_shutting", "_sock", "_tls",
+        "_writing", "closed", "eof", "owner",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, owner: Owner) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._tls = isinstance(sock, ssl.SSLSocket)
+        self.owner = owner
+        self.closed = False
+        self.eof = False
+        self._out: deque[memoryview] = deque()
+        self._buffered = 0
+        self._paused = False
+        self._reading = False
+        self._writing = False
+        self._closing = False
+        self._shutting = False
+
+    @property
+    def tls(self) -> bool:
+        """Whether the peer is spoken to in TLS."""
+        return self._tls
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes wait to be sent."""
+        return self._buffered
+
+    def start(self) -> None:
+        """Begin to read. OpenSSL may hold bytes already: they are read at once."""
+        self._watch()
+        if self._tls:
+            self._loop.call_soon(self._readable)
+
+    def pause(self) -> None:
+        """Stop reading until `resume`: the peer is slowed down by TCP."""
+        if not self._paused:
+            self._paused = True
+            self._unwatch()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self._paused:
+            self._paused = False
+            if not self.closed and not self.eof:
+                self._watch()
+                if self._tls:  # the kernel does not know of bytes that OpenSSL holds
+                    self._loop.call_soon(self._readable)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, or buffer what the kernel does not take now. `lost` is told later, never from here."""
+        if self.closed:
+            return
+        sent = 0 if self._out else self._send(data)
+        if sent < len(data):
+            rest = memoryview(bytes(data) if isinstance(data, bytearray) else data)[sent:]
+            self._out.append(rest)
+            self._buffered += len(rest)
+            self._watch_writing()
+
+    def close(self) -> None:
+        """Close after what is buffered has been sent."""
+        if self._out and not self.closed:
+            self._closing = True
+            self.pause()
+            return
+        self._notify_tls()
+        self._drop()
+
+    def abort(self) -> None:
+        """Reset the connection: whatever is buffered is lost, and the peer learns of it."""
+        if not self.closed:
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._drop()
+
+    def shutdown(self) -> None:
+        """Send the end of file after what is buffered; reading goes on."""
+        if self.closed or self._shutting:
+            return
+        self._shutting = True
+        if not self._out:
+            self._shut()
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """Give the socket away, with what was not sent yet; the stream is closed."""
+        rest = b"".join(self._out)
+        self._unwatch()
+        self._unwatch_writing()
+        self.closed = True
+        return self._sock, rest
+
+    def _shut(self) -> None:
+        self._notify_tls()
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+
+    def _notify_tls(self) -> None:
+        """Send close_notify, without waiting for the peer's (RFC 8446 section 6.1)."""
+        if self._tls and not self.closed and isinstance(self._sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                self._sock.unwrap()
+
+    def _drop(self) -> None:
+        if self.closed:
+            return
+        self._unwatch()
+        self._unwatch_writing()
+        self.closed = True
+        self._out.clear()
+        self._buffered = 0
+        self._sock.close()
+
+    def _watch(self) -> None:
+        if not self._reading and not self.closed:
+            self._reading = True
+            self._loop.add_reader(self._fd, self._readable)
+
+    def _unwatch(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    def _watch_writing(self) -> None:
+        if not self._writing and not self.closed:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._writable)
+
+    def _unwatch_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._fd)
+
+    def _readable(self) -> None:
+        size = TLS_RECORD if self._tls else READ_SIZE
+        for _ in range(_READS_PER_WAKE):
+            if self._paused or self.closed or self.eof:
+                return
+            try:
+                data = self._sock.recv(size)
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+                return
+            except ssl.SSLWantWriteError:  # a key update wants to be answered first
+                self._watch_writing()
+                return
+            except OSError as error:
+                self._break(error)
+                return
+            if not data:
+                self.eof = True
+                self._unwatch()
+                self.owner.ended(self)
+                return
+            self.owner.received(self, data)
+            if len(data) < size and not self._pending():
+                return
+        if self._pending():
+            self._loop.call_soon(self._readable)
+
+    def _pending(self) -> bool:
+        return self._tls and not self.closed and isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        """Send until the kernel takes no more; return how much went. A break is told of on the next turn."""
+        total, view = 0, data
+        try:
+            while True:
+                total += self._sock.send(view)
+                if total >= len(data):
+                    return total
+                view = memoryview(data)[total:]
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return total
+        except OSError as error:
+            self._loop.call_soon(self._break, error)
+            return len(data)
+
+    def _break(self, error: OSError) -> None:
+        if not self.closed:
+            self._drop()
+            self.owner.lost(self, error)
+
+    def _writable(self) -> None:
+        while self._out:
+            view = self._out[0]
+            sent = self._send(view)
+            if self.closed:
+                return
+            self._buffered -= sent
+            if sent < len(view):
+                self._out[0] = view[sent:]
+                break
+            self._out.popleft()
+        if not self._out:
+            self._unwatch_writing()
+            if self._closing:
+                self._notify_tls()
+                self._drop()
+                return
+            if self._shutting:
+                self._shut()
+            if self._tls:  # reading may have waited for this
+                self._loop.call_soon(self._readable)
+        if self._buffered <= LOW_WATER:
+            self.owner.drained(self)

@@ -1,0 +1,335 @@
+"""One request on its way to a backend, and the response on its way back."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from kecs.aws.head import Fields
+from kecs.core.errors import ProtocolError
+from kecs.relay import framing
+from kecs.relay.config import RelayConfig
+from kecs.relay.decide import Decider, Exchange, Failure, Forward
+from kecs.relay.framing import Body, Request, Response, UntilClose
+from kecs.relay.stream import HIGH_WATER, Stream
+from kecs.relay.upstream import Connecting, Pool
+
+_INTERIM_MAX: Final = 16
+_SWITCHING: Final = 101
+_OK: Final = 200
+_HEAD_MAX: Final = 262144
+
+
+class Client(Protocol):
+    """Whose request it is."""
+
+    http_1_0: bool
+
+    def respond(self, data: bytes) -> None:
+        """Send bytes of the response."""
+
+    def responded(self, *, keep_alive: bool) -> None:
+        """The response is complete."""
+
+    def failed(self, failure: Failure, detail: str, *, answered: bool) -> None:
+        """There is no response, or (`answered`) only a part of it."""
+
+    def switch(self, upstream: Stream, first: bytes) -> None:
+        """The protocol was switched: join the two connections. `first` goes to the client."""
+
+    def closing_fields(self, *, keep_alive: bool) -> Fields:
+        """Return the connection's fields of a response."""
+
+    def hold(self, *, full: bool) -> None:
+        """Read no more of the request (`full`), or go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What transfers share."""
+
+    loop: asyncio.AbstractEventLoop
+    decider: Decider
+    config: RelayConfig
+    pool: Pool
+    counters: dict[str, int]
+
+
+class Transfer:
+    """See the module. Owner of the upstream's stream while it lasts."""
+
+    __slots__ = (
+        "_body",
+        "_client",
+        "_connecting",
+        "_ended",
+        "_finished",
+        "_forward",
+        "_head",
+        "_interim",
+        "_means",
+        "_method",
+        "_out",
+        "_request",
+        "_response",
+        "_reused",
+        "_sent",
+        "_stream",
+        "_write_body",
+        "_wrote_chunks",
+        "deadline",
+        "exchange",
+    )  # fmt: skip
+
+    def __init__(self, means: Means, client: Client, exchange: Exchange, request: Request, forward: Forward) -> None:
+        self._means = means
+        self._client = client
+        self._request = request
+        self._forward = forward
+        self._method = forward.head.method
+        self.exchange = exchange
+        exchange.upstream = forward.upstream
+        exchange.context = forward.context
+        self._head = bytearray()
+        self._body: Body | None = None
+        self._response: Response | None = None
+        self._stream: Stream | None = None
+        self._connecting: Connecting | None = None
+        self._reused = False
+        self._wrote_chunks = False
+        self._interim = 0
+        self._ended = False
+        """The request is complete."""
+        self._finished = False
+        self._sent: list[bytes] | None = []
+        """All that the upstream was told, as long as that may have to be said again; None when it can't."""
+        self._out = framing.write_request(forward.head, upgrade=request.upgrade)
+        self.deadline = 0.0
+
+    def start(self, first: bytes) -> None:
+        """Send the head, and what is there of the body, to a kept connection or a new one."""
+        self._sent = [self._out + first]
+        stream = self._means.pool.idle(self._forward.upstream)
+        if stream is None:
+            self._dial()
+        else:
+            self._reused = True
+            self._means.counters["upstream_reused"] += 1
+            self._attach(stream)
+
+    def body(self, data: bytes) -> None:
+        """Send more of the request's body."""
+        if self._sent is not None:
+            self._sent.append(data)
+            if sum(map(len, self._sent)) > self._means.config.replay_bytes_max and self._stream is not None:
+                self._sent = None
+        if self._stream is not None:
+            self._stream.write(data)
+            if self._stream.buffered > HIGH_WATER:
+                self._client.hold(full=True)
+        elif self._sent is not None and sum(map(len, self._sent)) > HIGH_WATER:
+            self._client.hold(full=True)
+        if self._response is None:
+            self._touch()
+
+    def end(self) -> None:
+        """Note that the request is complete."""
+        self._ended = True
+
+    def pause(self, *, full: bool) -> None:
+        """Slow the upstream down while the client does not take what it gets."""
+        if self._stream is not None:
+            if full:
+                self._stream.pause()
+            else:
+                self._stream.resume()
+
+    def abandon(self) -> None:
+        """The client is gone: so is the reason for the upstream's work."""
+        self._finished = True
+        self._release(keep=False)
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+        failure = Failure.TIMEOUT if self._stream is not None else Failure.CONNECT_TIMEOUT
+        self._fail(failure, f"no answer within {self._means.config.response_timeout_s:.0f} s")
+
+    def _dial(self) -> None:
+        self._reused = False
+        self._means.counters["upstream_dialled"] += 1
+        self.deadline = 0.0  # the dialling has its own
+        self._connecting = self._means.pool.dial(self._forward.upstream, self._connected)
+
+    def _connected(self, result: Stream | OSError) -> None:
+        self._connecting = None
+        if isinstance(result, OSError):
+            timed_out = isinstance(result, TimeoutError)
+            self._fail(Failure.CONNECT_TIMEOUT if timed_out else Failure.CONNECT, result.strerror or str(result))
+            return
+        self._attach(result)
+        result.start()
+        self._client.hold(full=False)
+
+    def _attach(self, stream: Stream) -> None:
+        self._stream = stream
+        stream.owner = self
+        self._touch()
+        said = self._sent or []
+        stream.write(said[0] if len(said) == 1 else b"".join(said))
+
+    def _touch(self) -> None:
+        self.deadline = self._means.loop.time() + self._means.config.response_timeout_s
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """Take bytes of the response."""
+        self._touch()
+        self._sent = None
+        if self._body is not None:
+            self._take_body(data)
+            return
+        self._head += data
+        while True:
+            end = framing.head_end(self._head)
+            if end < 0:
+                if len(self._head) > _HEAD_MAX:
+                    self._fail(Failure.INVALID, "the response head has no end")
+                return
+            raw, rest = bytes(self._head[:end]), bytes(self._head[end:])
+            try:
+                response = framing.response(raw, method=self._method)
+            except ProtocolError as error:
+                self._fail(Failure.INVALID, error.message)
+                return
+            self._head = bytearray()
+            if response.head.status == _SWITCHING:
+                self._switch(raw, rest, stream)
+                return
+            if response.head.status < _OK:
+                self._head += rest
+                if not self._pass_interim(raw):
+                    return
+                continue
+            self._begin(response, rest)
+            return
+
+    def _pass_interim(self, raw: bytes) -> bool:
+        """Pass a 100 or 103 on; say whether more may follow."""
+        self._interim += 1
+        if self._interim > _INTERIM_MAX:
+            self._fail(Failure.INVALID, "too many interim responses")
+            return False
+        if not self._client.http_1_0:
+            self._client.respond(raw)
+        return True
+
+    def _switch(self, raw: bytes, rest: bytes, stream: Stream) -> None:
+        if not self._request.upgrade:
+            self._fail(Failure.INVALID, "the upstream switched protocols unasked")
+            return
+        self.exchange.status = _SWITCHING
+        self._finished = True
+        self._stream = None
+        self._client.switch(stream, raw + rest)
+
+    def _begin(self, response: Response, rest: bytes) -> None:
+        self._response = response
+        self._body = response.body
+        head = self._means.decider.response(self.exchange, response.head)
+        self.exchange.status = head.status
+        keep_alive = self._ended or not self._request.expects_continue
+        extra: Fields = ()
+        if isinstance(response.body, UntilClose):
+            if self._client.http_1_0:
+                keep_alive = False
+            else:  # the client's connection outlives the backend's
+                self._wrote_chunks = True
+                extra = ((b"Transfer-Encoding", b"chunked"),)
+        elif self._client.http_1_0 and isinstance(response.body, framing.Chunked):
+            self._fail(Failure.INVALID, "a chunked response to an HTTP/1.0 request")
+            return
+        out = framing.write_response(head, extra=(*extra, *self._client.closing_fields(keep_alive=keep_alive)))
+        if not keep_alive:
+            self.exchange.extra["close"] = "1"
+        if response.body.done:
+            self._client.respond(out)
+            self._complete(rest)
+        elif rest:
+            self._take_body(rest, before=out)
+        else:
+            self._client.respond(out)
+
+    def _take_body(self, data: bytes, *, before: bytes = b"") -> None:
+        body = self._body
+        if body is None:
+            return
+        try:
+            count = body.take(data)
+        except ProtocolError as error:
+            self._client.respond(before)
+            self._fail(Failure.INVALID, error.message)
+            return
+        taken = data if count == len(data) else data[:count]
+        self.exchange.response_bytes += count
+        if self._wrote_chunks:
+            taken = b"%x\r\n%b\r\n" % (count, taken)
+        self._client.respond(before + taken if before else taken)
+        if body.done:
+            self._complete(data[count:])
+
+    def _complete(self, rest: bytes) -> None:
+        response = self._response
+        keep = response is not None and response.keep_alive and self._ended and not rest
+        self._finished = True
+        self._release(keep=keep)
+        self._client.responded(keep_alive="close" not in self.exchange.extra)
+
+    def ended(self, stream: Stream) -> None:
+        """The upstream sends no more."""
+        if isinstance(self._body, UntilClose):
+            if self._wrote_chunks:
+                self._client.respond(b"0\r\n\r\n")
+            self._complete(b"")
+        else:
+            self._broke("it closed the connection before its answer was complete")
+        if not stream.closed and self._stream is stream:
+            stream.close()
+
+    def lost(self, stream: Stream, error: OSError) -> None:  # noqa: ARG002 - the protocol's
+        """The upstream's connection broke."""
+        self._broke(error.strerror or str(error))
+
+    def _broke(self, detail: str) -> None:
+        if self._finished:
+            return
+        if self._reused and self._sent is not None and not self._head:
+            # closed while it was idle, before it saw the request: say it again, once, on a fresh connection
+            self._means.counters["upstream_stale"] += 1
+            self._release(keep=False)
+            self._dial()
+            return
+        self._fail(Failure.RESET, detail)
+
+    def drained(self, stream: Stream) -> None:  # noqa: ARG002 - the protocol's
+        """The upstream took what was buffered."""
+        self._client.hold(full=False)
+
+    def _fail(self, failure: Failure, detail: str) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        self._release(keep=False)
+        self._means.counters[failure.value] += 1
+        self._client.failed(failure, detail, answered=self._response is not None)
+
+    def _release(self, *, keep: bool) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        if keep:
+            self._means.pool.put(self._forward.upstream, stream)
+        elif stream.buffered:
+            stream.abort()  # what is left of the request interests nobody any more
+        else:
+            stream.close()
