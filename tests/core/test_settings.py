@@ -4,6 +4,7 @@ import pytest
 
 from kecs.core.settings import LocalStack, Proxy, Settings
 from kecs.core.settings_keys import ALIASES, KEYS, VARIABLES, canonical, closest
+from kecs.relay.config import RelayConfig
 
 
 def test_the_defaults_promised() -> None:
@@ -25,6 +26,12 @@ def test_the_defaults_promised() -> None:
     assert settings.proxy.localstack_endpoint == "http://localstack.aws-services.svc.cluster.local:4566"
     assert settings.proxy.fallback_order == ("sidecar", "environment")
     assert (settings.server.port, settings.server.admin_port, settings.server.api_port) == (8080, 8081, 4566)
+
+
+def test_the_relays_defaults_are_the_relays_own() -> None:
+    given, own = Settings().relay, RelayConfig()
+    names = {name: f"{name}_s" if name.endswith("_timeout") else name for name in type(given).model_fields}
+    assert {name: getattr(given, name) for name in names} == {name: getattr(own, to) for name, to in names.items()}
 
 
 def test_reading_settings_never_looks_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,18 +184,30 @@ class Run(Section):
 
 
 class Relay(Section):
-    """Limits of the data path."""
+    """Limits of the data path; none is meant to be reached in ordinary use."""
 
-    peek_timeout: Seconds = 1.0
-    """Seconds a client may take to say its first bytes before its server is dialled."""
+    peek_timeout: Seconds = 2.0
+    """Seconds without a client's first bytes after which its server may speak first."""
     head_timeout: Seconds = 30.0
-    """Seconds a client may take to send a request's head once it began."""
-    idle_timeout: Seconds = 600.0
-    """Seconds a client's connection may stay idle between requests."""
+    """Seconds from a request's first byte to the end of its head; then it is answered 408."""
+    body_timeout: Seconds = 120.0
+    """Seconds without a byte of a request's body."""
+    idle_timeout: Seconds = 350.0
+    """Seconds a kept connection may be without a request."""
     connect_timeout: Seconds = 5.0
     """Seconds the emulator may take to accept a connection."""
-    head_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 65536
-    """Size of a request's head that is answered 431 beyond it."""
+    dial_timeout: Seconds = 60.0
+    """Seconds a server that is not AWS may take to accept a connection."""
+    response_timeout: Seconds = 900.0
+    """Seconds without a byte from the emulator; Lambda's longest invocation must fit."""
+    tunnel_idle_timeout: Seconds = 7200.0
+    """Seconds without a byte in either direction of a connection that is passed."""
+    head_bytes_max: Annotated[int, Field(ge=4096, le=1 << 20)] = 65536
+    """Bytes of a request's head; a longer one is answered 431."""
+    head_fields_max: Annotated[int, Field(ge=16, le=10000)] = 200
+    """Fields of a request's head; more are answered 431."""
+    connections_max: Annotated[int, Field(ge=1, le=1 << 20)] = 8192
+    """Connections of clients at a time."""
 
 
 class Certs(Section):
