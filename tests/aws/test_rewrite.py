@@ -18,8 +18,10 @@ CALL = Call(
 )
 
 
-def rewritten(*fields: tuple[bytes, bytes], call: Call = CALL, profile: str = "localstack", **more: Any) -> Fields:
-    head = ResponseHead(status=200, reason=b"OK", fields=fields)
+def rewritten(
+    *fields: tuple[bytes, bytes], call: Call = CALL, profile: str = "localstack", status: int = 200, **more: Any
+) -> Fields:
+    head = ResponseHead(status=status, reason=b"OK", fields=fields)
     return rewrite_head(call, head, PROFILES[profile], "ID", **more).fields
 
 
@@ -116,3 +118,11 @@ def test_a_location_keeps_the_labels_before_a_marker_in_the_askers_partition() -
     assert rewritten(location, call=call)[0] == (b"Location", b"https://sqs.cn-north-1.amazonaws.com.cn/1/q")
     unknown = replace(CALL, host="")
     assert rewritten(location, call=unknown)[0] == (b"Location", b"https://sqs.cn-north-1.amazonaws.com/1/q")
+
+
+def test_redirects_to_a_customers_own_server_stay() -> None:
+    own = (b"Location", b"http://localhost:3000/callback")
+    assert rewritten(own, status=303)[0] == own
+    assert rewritten(own, call=replace(CALL, service="lambda-url"))[0] == own
+    backend = (b"Location", b"http://b.s3.localhost.localstack.cloud:4566/k")
+    assert rewritten(backend, status=307)[0] == (b"Location", b"https://b.s3.amazonaws.com/k")

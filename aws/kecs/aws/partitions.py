@@ -14,7 +14,6 @@ class Partition:
     """The suffix of hosts that answer on IPv6 too. Newer services have their only hosts there."""
     region: str
     """What a host without a region means."""
-    region_start: tuple[str, ...]
 
 
 PARTITIONS: Final = (
@@ -23,56 +22,48 @@ PARTITIONS: Final = (
         suffix="amazonaws.com",
         dual_stack="api.aws",
         region="us-gov-west-1",
-        region_start=("us-gov-",),
     ),
     Partition(
         name="aws",
         suffix="amazonaws.com",
         dual_stack="api.aws",
         region="us-east-1",
-        region_start=("us-", "eu-", "ap-", "sa-", "ca-", "me-", "af-", "il-", "mx-"),
     ),
     Partition(
         name="aws-cn",
         suffix="amazonaws.com.cn",
         dual_stack="api.amazonwebservices.com.cn",
         region="cn-northwest-1",
-        region_start=("cn-",),
     ),
     Partition(
         name="aws-eusc",
         suffix="amazonaws.eu",
         dual_stack="api.amazonwebservices.eu",
         region="eusc-de-east-1",
-        region_start=("eusc-",),
     ),
     Partition(
         name="aws-iso",
         suffix="c2s.ic.gov",
         dual_stack="api.aws.ic.gov",
         region="us-iso-east-1",
-        region_start=("us-iso-",),
     ),
     Partition(
         name="aws-iso-b",
         suffix="sc2s.sgov.gov",
         dual_stack="api.aws.scloud",
         region="us-isob-east-1",
-        region_start=("us-isob-",),
     ),
     Partition(
         name="aws-iso-e",
         suffix="cloud.adc-e.uk",
         dual_stack="api.cloud-aws.adc-e.uk",
         region="eu-isoe-west-1",
-        region_start=("eu-isoe-",),
     ),
     Partition(
         name="aws-iso-f",
         suffix="csp.hci.ic.gov",
         dual_stack="api.aws.hci.ic.gov",
         region="us-isof-south-1",
-        region_start=("us-isof-",),
     ),
 )
 

@@ -50,7 +50,7 @@ class Profile:
     """Names under which the backend's own addresses appear in its answers; ports don't matter."""
 
 
-_LOOPBACK: Final = ("localhost", "127.0.0.1")
+LOOPBACK: Final = ("localhost", "127.0.0.1")
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
@@ -59,10 +59,10 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
             # moto in-process, routed by host: api.aws and SigV4A endpoints are unknown to its patterns.
             Profile(name="embedded", account_hosts=True, sign=Sign.SQS, asymmetric=False),
             # Takes b.s3-eu-west-1 for a path, accelerate and FIPS hosts for bucket names.
-            Profile(name="localstack", markers=("localhost.localstack.cloud", *_LOOPBACK)),
+            Profile(name="localstack", markers=("localhost.localstack.cloud", *LOOPBACK)),
             # 404 for buckets with dots.
             Profile(
-                name="ministack", path_style=PathStyle.DOTTED, sign=Sign.SQS, markers=("ministack.local", *_LOOPBACK)
+                name="ministack", path_style=PathStyle.DOTTED, sign=Sign.SQS, markers=("ministack.local", *LOOPBACK)
             ),
             # Ignores hosts and routes by scope alone: what has none is taken for S3, and answered 200.
             Profile(
@@ -71,7 +71,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 sign=Sign.ALL,
                 asymmetric=False,
                 query_credential=False,
-                markers=_LOOPBACK,
+                markers=LOOPBACK,
             ),
             # Nothing is known: the plainest spelling of everything.
             Profile(
@@ -80,7 +80,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 sign=Sign.ALL,
                 asymmetric=False,
                 query_credential=False,
-                markers=_LOOPBACK,
+                markers=LOOPBACK,
             ),
         )
     }

@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 from kecs.aws.call import Call
 from kecs.aws.errors import extended_request_id
-from kecs.aws.head import Fields, ResponseHead
-from kecs.aws.hosts import is_aws_name, parse_host
-from kecs.aws.profiles import Profile
+from kecs.aws.head import ResponseHead
+from kecs.aws.hosts import DATA_PLANES, is_aws_name, parse_host
+from kecs.aws.profiles import LOOPBACK, Profile
 
 _BETRAYING: Final = frozenset(
     {b"server", b"x-powered-by", b"x-localstack", b"x-localstack-tgt-api", b"x-moto-version", b"x-ministack"}
@@ -15,7 +15,9 @@ _BETRAYING: Final = frozenset(
 _LOCALSTACK_WORDS: Final = (b"x-localstack", b"x-moto")
 _CORS: Final = b"access-control-"
 _URL_SCHEMES: Final = ("http", "https")
-_CUSTOMERS: Final = frozenset({"execute-api", "lambda-url", "load-balancer", "ecr-registry", "opensearch-domain"})
+_CUSTOMERS: Final = frozenset(DATA_PLANES.values())
+_INFORMATIONAL: Final = range(100, 200)
+_REDIRECTS: Final = 300
 
 
 def rewrite_head(
@@ -32,18 +34,18 @@ def rewrite_head(
     `origin` tells whether the request had an Origin: AWS sends CORS fields to browsers only. `date` is put where the
     backend sent none.
     """
-    informational = 100
-    if head.status // 100 * 100 == informational:
+    if head.status in _INFORMATIONAL:
         return head
-    fields = tuple(_mended(call, head.fields, profile, origin=origin))
+    fields = tuple(_mended(call, head, profile, origin=origin))
     present = {key.lower() for key, _ in fields}
     added = [(key, value) for key, value in _wanted(call, request_id, date) if key.lower() not in present]
     return ResponseHead(status=head.status, reason=head.reason, fields=(*fields, *added))
 
 
-def _mended(call: Call, fields: Fields, profile: Profile, *, origin: bool) -> list[tuple[bytes, bytes]]:
+def _mended(call: Call, head: ResponseHead, profile: Profile, *, origin: bool) -> list[tuple[bytes, bytes]]:
     kept: list[tuple[bytes, bytes]] = []
-    for key, value in fields:
+    markers = _markers(call, head, profile)
+    for key, value in head.fields:
         name = key.lower()
         if name in _BETRAYING:
             continue
@@ -51,7 +53,7 @@ def _mended(call: Call, fields: Fields, profile: Profile, *, origin: bool) -> li
             if origin:
                 kept.append((key, _without_words(value)))
             continue
-        kept.append((key, _location(call, value, profile) if name == b"location" else value))
+        kept.append((key, _location(call, value, markers) if name == b"location" else value))
     return kept
 
 
@@ -63,14 +65,25 @@ def _without_words(value: bytes) -> bytes:
     return b",".join(name for name in names if not name.lower().startswith(_LOCALSTACK_WORDS))
 
 
-def _location(call: Call, value: bytes, profile: Profile) -> bytes:
+def _markers(call: Call, head: ResponseHead, profile: Profile) -> tuple[str, ...]:
+    """Return the names that mean the backend in a Location.
+
+    Customers' endpoints and objects redirect to their own servers, on a loopback address too: in a redirect only a
+    name that nothing but the backend has means the backend.
+    """
+    if call.service in _CUSTOMERS:
+        return ()
+    return profile.markers if head.status < _REDIRECTS else tuple(m for m in profile.markers if m not in LOOPBACK)
+
+
+def _location(call: Call, value: bytes, markers: tuple[str, ...]) -> bytes:
     """Return a URL of the backend as AWS would spell it; any other as it is."""
     try:
         url = urlsplit(value.decode("ascii"))
         host = url.hostname or ""
     except ValueError:  # not ASCII, or no URL
         return value
-    marker = next((m for m in profile.markers if host == m or host.endswith(f".{m}")), "")
+    marker = next((m for m in markers if host == m or host.endswith(f".{m}")), "")
     if not marker or url.scheme not in _URL_SCHEMES:
         return value
     asked = parse_host(call.host)
