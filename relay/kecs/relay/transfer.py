@@ -74,7 +74,6 @@ class Transfer:
         "_reused",
         "_sent",
         "_stream",
-        "_write_body",
         "_wrote_chunks",
         "deadline",
         "exchange",
