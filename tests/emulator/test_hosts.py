@@ -77,7 +77,7 @@ def test_other_names(host: str) -> None:
         pytest.param("b--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com", "/", "", id="directory bucket"),
         pytest.param("motoapi.amazonaws.com", "/", "", id="moto's own API"),
         pytest.param("nothing.us-east-1.amazonaws.com", "/", "", id="unknown service"),
-        pytest.param("abc.lambda-url.us-east-1.on.aws", "/", None, id="not under a known suffix"),
+        pytest.param("abc.lambda-url.us-east-1.on.aws", "/", "", id="function's own URL"),
     ],
 )
 def test_services(host: str, path: str, service: str | None) -> None:

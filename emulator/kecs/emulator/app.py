@@ -49,12 +49,12 @@ def _not_aws(request: Request) -> Answer:
     if request.path == HEALTH_PATH:
         return Answer(status=200, headers={"content-type": "application/json"}, body=b'{"status":"running"}')
     message = f"{request.host or 'a request without Host'} is not a name of AWS; the embedded emulator answers by Host"
-    return error(request, "", status=400, code="InvalidHost", message=message)
+    return error(request, status=400, code="InvalidHost", message=message)
 
 
 def _unknown(request: Request, place: Place) -> Answer:
     message = f"the embedded emulator has no service at {place.host}; another backend may (kecs run --backend URL)"
-    return error(request, "", status=501, code="NotImplemented", message=message)
+    return error(request, status=501, code="NotImplemented", message=message)
 
 
 def _request(scope: Scope, body: bytes) -> Request:

@@ -23,18 +23,18 @@ def ask(service: str, place: Place, request: Request) -> Answer:
     try:
         handler = index.handler_of(service, place.asked, path)
         if handler is None:
-            return _missing(request, service, f"no operation of {service} at {request.method} {request.path}")
+            return _missing(request, f"no operation of {service} at {request.method} {request.path}")
         with patches.LOCK if service == "sqs" else nullcontext():
             return finished(_asked(handler, place, path, request), request, service)
     except (NotImplementedError, OperationNotFoundError) as missing:
-        return _missing(request, service, str(missing) or f"{request.action or request.method} of {service}")
+        return _missing(request, str(missing) or f"{request.action or request.method} of {service}")
     except ClientError as refused:
         details = refused.response["Error"]
-        return error(request, service, status=400, code=details["Code"], message=details["Message"])
+        return error(request, status=400, code=details["Code"], message=details["Message"])
     except Exception as broken:  # noqa: BLE001 - whatever moto breaks on is one caller's 500, not the server's end
         _log.exception("moto failed on %s %s of %s", request.method, request.path, service)
         message = f"the emulator failed on {service} {request.action or request.method}: {broken!r}"
-        return error(request, service, status=500, code="InternalFailure", message=message)
+        return error(request, status=500, code="InternalFailure", message=message)
 
 
 def _asked(handler: index.Handler, place: Place, path: str, request: Request) -> Answer:
@@ -72,6 +72,6 @@ def _octets(body: Any) -> bytes:
     return body.encode() if isinstance(body, str) else bytes(body)
 
 
-def _missing(request: Request, service: str, what: str) -> Answer:
+def _missing(request: Request, what: str) -> Answer:
     message = f"the embedded emulator does not have it: {what}; another backend may (kecs run --backend URL)"
-    return error(request, service, status=501, code="NotImplemented", message=message)
+    return error(request, status=501, code="NotImplemented", message=message)

@@ -1,38 +1,18 @@
-"""Which of moto's services a host name asks, and the URL under which moto knows it.
+"""The URL under which moto knows what a host name asks for.
 
 moto's own patterns are anchored at the left only and use wildcards freely (`s3.amazonaws.com.evil.example` is S3 to
-them), so names are cut at an anchored suffix here, and only what is left is compared with moto's patterns.
-Never opens a socket.
+them), and S3's take any name with `s3` in it. So names are read by `kecs.aws.hosts`, and moto only sees the result.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
-SUFFIXES: Final = (
-    "amazonaws.com",
-    "amazonaws.com.cn",
-    "amazonaws.eu",
-    "api.aws",
-    "api.amazonwebservices.com.cn",
-    "api.amazonwebservices.eu",
-    "c2s.ic.gov",
-    "sc2s.sgov.gov",
-    "cloud.adc-e.uk",
-    "csp.hci.ic.gov",
-)
-"""The DNS suffixes of the partitions, and their dual-stack twins."""
+from kecs.aws.hosts import SUFFIXES, AwsHost, parse_host
 
-_KEPT: Final = ("amazonaws.com", "amazonaws.com.cn")
+_KEPT: Final = ("amazonaws.com", "amazonaws.com.cn", "api.aws")
 """Suffixes that moto itself spells URLs with; other names are asked under amazonaws.com."""
-
-_REGION: Final = r"[a-z]{2,4}(?:-[a-z]+)+-\d+"
-_S3: Final = re.compile(
-    rf"(?:(?P<bucket>.+)\.)?s3(?:-accelerate|-fips|-external-1)?(?:\.dualstack)?(?:[.-](?P<region>{_REGION}))?"
-)
-_S3_LIKE: Final = re.compile(r"(?:.+\.)?s3(?:express)?-?[a-z0-9-]*(?:\..*)?")
-_ACCESS_POINT: Final = re.compile(rf"[a-z0-9-]+-\d{{12}}\.s3-accesspoint(?:\.dualstack)?\.(?P<region>{_REGION})")
-_FIPS: Final = re.compile(r"-fips(?=\.|$)")
+_S3_OF_MOTO: Final = ("s3-accesspoint", "s3-control")
+"""What moto has beside plain S3. For websites, directory buckets and the rest it would list buckets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,35 +20,38 @@ class Place:
     """Where moto is to be asked."""
 
     service: str
-    """S3 when the name says so; empty: moto's index decides by `asked`."""
+    """s3 when the name says so; empty: moto's index decides by `asked`."""
     asked: str
-    """The name under amazonaws.com which moto's patterns are compared with."""
+    """The name which moto's patterns are compared with; empty when moto has nothing like it."""
     host: str
     """The host that moto builds its answers from."""
     prefix: str = ""
     """What goes before the path: the bucket of a virtual-hosted S3 request."""
 
 
-def locate(host: str) -> Place | None:
-    """Return where moto answers for this name (lower case, no port); None when it is not a name of AWS."""
-    name = host.rstrip(".")
-    suffix = max((suffix for suffix in SUFFIXES if name.endswith(f".{suffix}")), key=len, default=None)
-    if suffix is None:
+def locate(name: str) -> Place | None:
+    """Return where moto answers for this name; None when it is not a name of AWS."""
+    host = parse_host(name)
+    if host is None:
         return None
-    labels = name.removesuffix(f".{suffix}")
-    if match := _S3.fullmatch(labels):
-        return _bucket(match)
-    if match := _ACCESS_POINT.fullmatch(labels):
-        return Place(service="s3", asked=f"{labels}.amazonaws.com", host=f"{labels}.amazonaws.com")
-    if _S3_LIKE.fullmatch(labels) and "s3-control" not in labels and not labels.startswith(("s3tables", "s3vectors")):
-        return Place(service="", asked="", host=name)  # websites, directory buckets: moto would list buckets
-    plain = _FIPS.sub("", labels)
-    asked = f"{plain}.amazonaws.com"
-    return Place(service="", asked=asked, host=f"{plain}.{suffix}" if suffix in _KEPT else asked)
+    if host.prefix == "s3":
+        return _bucket(host)
+    if host.prefix.startswith("s3-") and host.prefix not in _S3_OF_MOTO:
+        return Place(service="", asked="", host=host.name)
+    # moto knows accounts in the names of DynamoDB and S3 Control by their own spelling only.
+    spelled = host.name if host.prefix == "ddb" else host.canonical
+    if host.account and host.prefix not in ("ddb", *_S3_OF_MOTO):
+        spelled = spelled.removeprefix(f"{host.account}.")
+    suffix = max((suffix for suffix in SUFFIXES if spelled.endswith(f".{suffix}")), key=len)
+    plain = f"{spelled.removesuffix(f'.{suffix}')}.amazonaws.com"
+    return Place(
+        service="s3" if host.prefix == "s3-accesspoint" else "",
+        asked=spelled if suffix == "api.aws" else plain,
+        host=spelled if suffix in _KEPT else plain,
+    )
 
 
-def _bucket(match: re.Match[str]) -> Place:
+def _bucket(host: AwsHost) -> Place:
     """Spell an S3 request path-style: moto loses the `www.` of a virtual-hosted bucket and knows not every old name."""
-    region = f".{match['region']}" if match["region"] else ""
-    host = f"s3{region}.amazonaws.com"
-    return Place(service="s3", asked=host, host=host, prefix=f"/{match['bucket']}" if match["bucket"] else "")
+    asked = f"s3.{host.region}.amazonaws.com" if host.region else "s3.amazonaws.com"
+    return Place(service="s3", asked=asked, host=asked, prefix=f"/{host.bucket}" if host.bucket else "")
