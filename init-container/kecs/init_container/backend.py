@@ -1,0 +1,140 @@
+"""The iptables tools: which there are, which the kernel takes, and running them. An edge."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from kecs.core.errors import MachineError
+from kecs.init_container import rules
+from kecs.init_container.config import BackendChoice, Redirect
+from kecs.init_container.rules import Family
+
+_TIMEOUT_S: Final = 60.0
+_LOCK_WAIT_S: Final = 30
+
+
+class Backend(StrEnum):
+    """A kernel interface that iptables writes to."""
+
+    NFT = "nft"
+    LEGACY = "legacy"
+
+
+_BASE: Final[Mapping[Family, str]] = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+_OTHER: Final[Mapping[Backend, Backend]] = {Backend.NFT: Backend.LEGACY, Backend.LEGACY: Backend.NFT}
+_NEEDS: Final[Mapping[Backend, str]] = {Backend.NFT: "NET_ADMIN", Backend.LEGACY: "NET_ADMIN and NET_RAW"}
+_HINTS: Final[tuple[tuple[str, Callable[[Backend], str]], ...]] = (
+    ("not permitted", lambda backend: f"the init container needs {_NEEDS[backend]}; a sandbox may refuse it"),
+    ("ermission denied", lambda backend: f"the init container needs {_NEEDS[backend]} and to run as root"),
+    ("xtables lock", lambda _: "another program changes rules in this network namespace; end it"),
+    (
+        "",
+        lambda backend: (
+            "the node's kernel needs nf_conntrack, nf_nat, xt_REDIRECT, xt_owner, xt_comment;"
+            f" or try KECS_IPTABLES_BACKEND={_OTHER[backend]}"
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """The programs of one back end and family."""
+
+    backend: Backend
+    family: Family
+
+    @property
+    def present(self) -> bool:
+        """Say whether both programs are on PATH."""
+        return all(shutil.which(self._program(verb)) for verb in ("save", "restore"))
+
+    def save(self) -> str:
+        """Return the rules that are there; raise MachineError when the kernel does not tell."""
+        return self._run("save", [])
+
+    def check(self, text: str) -> None:
+        """Have the tool parse the text, without applying it."""
+        self._run("restore", ["--noflush", "--test"], text)
+
+    def restore(self, text: str) -> None:
+        """Apply the text, each table in one transaction."""
+        self._run("restore", ["--noflush", "--wait", str(_LOCK_WAIT_S)], text)
+
+    def _program(self, verb: str) -> str:
+        return f"{_BASE[self.family]}-{self.backend}-{verb}"
+
+    def _run(self, verb: str, options: list[str], text: str = "") -> str:
+        program = self._program(verb)
+        try:
+            done = subprocess.run(
+                [program, *options],
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_S,
+                env=_environment(),
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise MachineError(f"{program} is not installed", hint="install iptables with both back ends") from error
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise MachineError(f"{program} can't be run: {error}", hint="run it by hand to see why") from error
+        if done.returncode:
+            said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+            raise MachineError(f"{program} refused ({self.family}): {said}", hint=self._hint(said))
+        return done.stdout
+
+    def _hint(self, said: str) -> str:
+        return next(hint(self.backend) for words, hint in _HINTS if words in said)
+
+
+def _environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    if not os.access("/run", os.W_OK):
+        # The legacy tools keep their lock there, and a root file system may be read-only; in a pod nobody competes.
+        environment.setdefault("XTABLES_LOCKFILE", "/dev/null")
+    return environment
+
+
+def find(choice: BackendChoice, redirect: Redirect, families: Iterable[Family]) -> Backend:
+    """Return the back end to use: the first, in order of preference, whose kernel side takes our rules."""
+    families = tuple(families)
+    refusals = []
+    for backend in _preferred(choice, families):
+        try:
+            for family in families:
+                _probe(Tool(backend=backend, family=family), redirect)
+        except MachineError as error:
+            refusals.append(error)
+        else:
+            return backend
+    raise MachineError("; ".join(error.message for error in refusals), hint=refusals[0].hint)
+
+
+def _preferred(choice: BackendChoice, families: tuple[Family, ...]) -> tuple[Backend, ...]:
+    """Prefer the back end that somebody uses here already: rules in both are walked one after the other."""
+    if choice is not BackendChoice.AUTO:
+        return (Backend(choice.value),)
+    used = {backend: sum(_rules_in(backend, family) for family in families) for backend in Backend}
+    return tuple(sorted(Backend, key=lambda backend: -used[backend]))
+
+
+def _rules_in(backend: Backend, family: Family) -> int:
+    tool = Tool(backend=backend, family=family)
+    try:
+        return rules.rule_count(tool.save()) if tool.present else 0
+    except MachineError:
+        return 0
+
+
+def _probe(tool: Tool, redirect: Redirect) -> None:
+    """Make chains that nothing reaches and remove them: parsing alone does not ask the kernel."""
+    try:
+        tool.restore(rules.probe(redirect, tool.family))
+    finally:
+        tool.restore(rules.cleanup(tool.save(), prefix=rules.PROBE_PREFIX))
