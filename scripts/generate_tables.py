@@ -216,7 +216,7 @@ def generate(source: Source) -> dict[str, Any]:
     hosts: dict[str, set[str]] = {prefix: {name} for prefix, name in EXTRA_PREFIXES.items() if name in source.names}
     home: dict[str, str] = {}
     under: dict[str, set[bool]] = {}
-    regionless: set[str] = set()
+    regional: dict[str, set[bool]] = {}
     actions: dict[str, str] = {}
     rest: dict[str, str] = {}
     dual = {p.dual_stack for p in PARTITIONS}
@@ -235,8 +235,8 @@ def generate(source: Source) -> dict[str, Any]:
             if standard:
                 under.setdefault(prefix, set()).add(suffix in dual)
                 home.setdefault(name, prefix)
-                if not region:
-                    regionless.add(prefix)
+                if suffix == "amazonaws.com":
+                    regional.setdefault(prefix, set()).add(bool(region))
         row = services[name] = service_row(name, model, signing)
         if "version" in row:
             actions[name] = " ".join(sorted(model["operations"]))
@@ -247,22 +247,25 @@ def generate(source: Source) -> dict[str, Any]:
         "botocore": botocore.__version__,
         "services": dict(sorted(services.items(), key=lambda item: rank(item[0], item[1]["signing"][0]))),
         "hosts": ranked,
-        "standard": EXTRA_STANDARD
-        | {
-            prefix: home[names[0]]
-            for prefix, names in ranked.items()
-            if prefix not in {**under, **EXTRA_PREFIXES} and names[0] in home and not _is_extended(prefix, names, home)
-        },
+        "standard": EXTRA_STANDARD | other_spellings(ranked, home, {*under, *EXTRA_PREFIXES}),
         "dual_stack_only": sorted(prefix for prefix, seen in under.items() if seen == {True}),
-        "regionless": sorted(regionless),
+        "regionless": sorted(prefix for prefix, seen in regional.items() if seen == {False}),
         "actions": actions,
     }
     return {"core.json": core, "rest.json": rest}
 
 
-def _is_extended(prefix: str, names: list[str], home: dict[str, str]) -> bool:
-    """Tell whether the prefix is an operation's host prefix before a standard one: data-, sync-, api. …"""
-    return any(name in home and prefix != home[name] and prefix.endswith(home[name]) for name in names)
+def other_spellings(hosts: dict[str, list[str]], home: dict[str, str], standard: set[str]) -> dict[str, str]:
+    """Return prefixes that no standard host has, to the standard prefix of their service.
+
+    Not those that an operation's host prefix made of a standard one: data-, api. and the like say something.
+    """
+    found: dict[str, str] = {}
+    for prefix, names in hosts.items():
+        homes = [home[name] for name in names if name in home]
+        if prefix not in standard and names[0] in home and not any(prefix.endswith(own) for own in homes):
+            found[prefix] = home[names[0]]
+    return found
 
 
 def render(table: dict[str, Any]) -> str:

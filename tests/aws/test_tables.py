@@ -2,11 +2,18 @@ from importlib.resources import files
 
 import aws_lab
 
+from kecs.aws.call import Protocol
 from kecs.aws.tables import rest_lines, tables
 
 
 def test_every_service_of_botocore_is_in_the_table() -> None:
     assert {*tables().services} == {*aws_lab.session().get_available_services()}
+
+
+def test_every_service_speaks_a_protocol_and_is_signed_for_a_name() -> None:
+    for row in tables().services.values():
+        assert {*row["protocols"]} & {*Protocol}
+        assert row["signing"]
 
 
 def test_indices_name_known_services_only() -> None:

@@ -172,7 +172,7 @@ def _s3_operation(seen: _Seen, found: str) -> str:
     return "PostObject" if seen.method == "POST" and form and not found else found
 
 
-def _spoken(seen: _Seen, service: str) -> tuple[Protocol | None, str]:
+def _spoken(seen: _Seen, service: str) -> tuple[Protocol, str]:
     """Return the protocol in which the request speaks to a service, and the operation."""
     spoken = services.protocols(service)
     if seen.cbor[1] and (Protocol.CBOR in spoken or b"smithy-protocol" in seen.fields):
@@ -182,7 +182,7 @@ def _spoken(seen: _Seen, service: str) -> tuple[Protocol | None, str]:
     query = services.query_protocol(service) if seen.action else None
     if query is not None:
         return query, seen.action
-    usual = services.protocol(service)
+    usual = spoken[0]
     if usual in (Protocol.REST_JSON, Protocol.REST_XML):
         return usual, _rest_operation(seen, service)
     return usual, ""
@@ -203,8 +203,6 @@ def _decide(seen: _Seen) -> tuple[str, Protocol, str]:
     first: tuple[str, Protocol, str] | None = None
     for service in candidates:
         spoken, operation = _spoken(seen, service)
-        if spoken is None:
-            continue
         if operation and not (first is not None and _is_shared_word(seen, operation)):
             return service, spoken, operation
         first = first or (service, spoken, operation)

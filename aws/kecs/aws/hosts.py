@@ -189,8 +189,10 @@ def _canonical(*, prefix: str, resource: str, parts: Split, partition: Partition
         resource, place = "", place or partition.region
     if suffix != ENDPOINT_SUFFIX:
         suffix = partition.dual_stack if standard in known.dual_stack_only else partition.suffix
-    if place.endswith("-global"):
-        place = "" if standard in known.regionless else partition.region
+    if standard in known.regionless and suffix == "amazonaws.com":
+        place = parts.pseudo.replace("global", "")
+    elif place.endswith("-global"):
+        place = partition.region
     elif place == "global" and suffix == partition.suffix:
         place = ""  # global services have no label in the region's place there
     return ".".join(part for part in (resource, standard, place, suffix) if part)

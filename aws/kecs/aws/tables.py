@@ -42,7 +42,7 @@ class Tables:
     dual_stack_only: frozenset[str]
     """Endpoint prefixes that exist under the dual-stack suffix alone."""
     regionless: frozenset[str]
-    """Endpoint prefixes whose standard host is one for all regions of a partition."""
+    """Endpoint prefixes whose standard host under amazonaws.com is one for all regions."""
     signing: dict[str, tuple[str, ...]]
     targets: dict[str, tuple[str, ...]]
     actions: dict[str, frozenset[str]]
