@@ -134,11 +134,11 @@ def _typed(key: str, value: Any) -> Any:
             raise ConfigError(f"pass_hosts {value!r} is no list of names")
         return tuple(value)
     wanted = _TYPES.get(key, str)
-    if type(value) is not wanted:
+    if type(value) is not wanted:  # a bool is an int, but no port
         raise ConfigError(f"{key} {value!r} is no {wanted.__name__}")
     if key != "engine":
         return value
     try:
-        return EngineMode(value)
+        return EngineMode(str(value))
     except ValueError as error:
         raise ConfigError(f"engine {value!r} is unknown", hint=f"one of {', '.join(EngineMode)}") from error

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 
+from kecs.aws.partitions import PARTITIONS, Partition, partition_of
 from kecs.sidecar.config import SidecarConfig
 
 LIFETIME: Final = timedelta(hours=6)
@@ -35,6 +36,13 @@ class Credentials:
 def timestamp(moment: datetime) -> str:
     """Spell a UTC time as AWS's metadata endpoints do."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def partition(region: str) -> Partition:
+    """Return the partition of a region: us-isob-east-1 is spelled like its partition's us-isob-west-1, and so on."""
+    area = region.rsplit("-", 2)[0]
+    found = (one for one in PARTITIONS if one.region.rsplit("-", 2)[0] == area)
+    return next(found, partition_of(suffix="amazonaws.com", region=region))
 
 
 def derived(config: SidecarConfig, *what: str, size: int) -> bytes:

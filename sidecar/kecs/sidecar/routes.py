@@ -1,0 +1,88 @@
+"""Where a call goes: the control plane for ECS and ELBv2, the backend for everything else. Pure."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from kecs.aws.head import RequestHead
+from kecs.aws.profiles import PROFILES, Profile
+from kecs.relay.decide import Upstream
+from kecs.sidecar.config import SidecarConfig
+
+ENGINE_FIELD: Final = b"x-kecs-engine"
+"""The way back from the engine carries its secret here. Nothing else may send it on."""
+
+_OWN_SERVICES: Final = frozenset({"ecs", "elbv2"})
+_SECRETS: Final = frozenset({b"x-amz-security-token", b"x-amz-sso_bearer_token", b"x-amz-s3session-token"})
+_SECRET_PARAMETER: Final = b"x-amz-security-token"
+_BEARER: Final = b"bearer "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One place where calls are answered."""
+
+    upstream: Upstream
+    profile: Profile
+    local: bool
+    """What is sent there stays on this machine."""
+
+    @property
+    def address(self) -> str:
+        """Return host and port, as people write them."""
+        host = f"[{self.upstream.host}]" if ":" in self.upstream.host else self.upstream.host
+        return f"{host}:{self.upstream.port}"
+
+    @property
+    def url(self) -> str:
+        """Return the endpoint as an error names it."""
+        return f"http{'s' if self.upstream.tls_name else ''}://{self.address}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """The allow-list: no call goes anywhere else, whatever its client says."""
+
+    backend: Route
+    controlplane: Route
+
+    @classmethod
+    def of(cls, config: SidecarConfig) -> Self:
+        """Build the routes from the configuration."""
+        tls_name = config.backend_host if config.backend_tls else ""
+        backend = Route(
+            upstream=Upstream(host=config.backend_host, port=config.backend_port, tls_name=tls_name),
+            profile=config.backend_profile,
+            local=config.backend_is_local,
+        )
+        if not config.controlplane_host:
+            return cls(backend=backend, controlplane=backend)
+        controlplane = Route(
+            upstream=Upstream(host=config.controlplane_host, port=config.controlplane_port),
+            profile=PROFILES["generic"],
+            local=config.controlplane_is_local,
+        )
+        return cls(backend=backend, controlplane=controlplane)
+
+    def choose(self, service: str) -> Route:
+        """Return the route of a service's calls."""
+        return self.controlplane if service in _OWN_SERVICES else self.backend
+
+
+def without_secrets(head: RequestHead) -> RequestHead:
+    """Return the head without session and bearer tokens, in fields and in the query: they may be real ones.
+
+    Emulators verify none of them. The query's other parameters stay as they are, byte for byte.
+    """
+    target, found, query = head.target.partition(b"?")
+    if found and _SECRET_PARAMETER in query.lower():
+        kept = [one for one in query.split(b"&") if one.partition(b"=")[0].lower() != _SECRET_PARAMETER]
+        target = target + b"?" + b"&".join(kept) if kept else target
+    else:
+        target = head.target
+    fields = tuple(
+        (key, value)
+        for key, value in head.fields
+        if key.lower() not in _SECRETS
+        and not (key.lower() == b"authorization" and value[: len(_BEARER)].lower() == _BEARER)
+    )
+    return RequestHead(method=head.method, target=target, fields=fields)
