@@ -174,6 +174,13 @@ def row(name: str, prefix: str, service: str | None, region: str, resource: str 
         row("route53.us-gov.api.aws", "route53", "route53", "", canonical="route53.us-gov.amazonaws.com"),
         row("global.health.amazonaws.com", "health", "health", ""),
         row("budgets.aws-global.api.aws", "budgets", "budgets", "", canonical="budgets.amazonaws.com"),
+        row(
+            "route53.global.api.amazonwebservices.com.cn",
+            "route53",
+            "route53",
+            "",
+            canonical="route53.amazonaws.com.cn",
+        ),
         row("budgets-fips.us-west-2.api.aws", "budgets", "budgets", "us-west-2", canonical="budgets.amazonaws.com"),
         row(
             "iam-fips.cn-north-1.amazonaws.com.cn",

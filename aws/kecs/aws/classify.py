@@ -5,8 +5,7 @@ before it left open, and is ignored where it contradicts them. Nothing here rais
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from kecs.aws import rest, services
@@ -37,9 +36,8 @@ _BY_CONTENT: Final = (
 """How to answer a request for an unknown service: as it spoke."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """A request, taken apart."""
+class _Seen(NamedTuple):
+    """A request, taken apart. A named tuple: made for every request, and made twice as fast as a frozen dataclass."""
 
     method: str
     path: str

@@ -84,6 +84,7 @@ class AwsHost:
     """The same place, spelled as the standard endpoint: no -fips, dualstack, accelerate, vpce, no legacy form."""
 
 
+@lru_cache(maxsize=4096)
 def normalise(name: str) -> str:
     """Return the name in lower case without a trailing dot, or an empty string when it can't be a host name."""
     # Before lower(): the Kelvin sign is a "k" in lower case.

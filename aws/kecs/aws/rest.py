@@ -14,6 +14,8 @@ from kecs.aws.tables import rest_lines
 class Candidate:
     """An operation at a path, and what else a request must have to mean it."""
 
+    rank: int
+    """Of candidates that fit, the lowest is meant: it requires the most."""
     name: str
     query: tuple[tuple[str, str | None], ...]
     """Parameters that must be present, and their values where the template says one."""
@@ -34,7 +36,8 @@ class Node:
     literal: dict[str, "Node"] = field(default_factory=dict)
     label: "Node | None" = None
     greedy: "Node | None" = None
-    candidates: list[Candidate] = field(default_factory=list)
+    candidates: dict[str, list[Candidate]] = field(default_factory=dict)
+    """By the first parameter they require, empty for none: a bucket's GET alone has thirty."""
 
     def below(self, segment: str) -> "Node":
         """Return the node below for a segment of a template, made when it is new."""
@@ -60,28 +63,29 @@ def _constraint(text: str) -> tuple[str, str | None]:
 @cache
 def _tree(service: str) -> dict[str, Node]:
     roots: dict[str, Node] = {}
-    for line in rest_lines().get(service, "").splitlines():
+    for rank, line in enumerate(rest_lines().get(service, "").splitlines()):
         method, uri, *headers, name = line.split(" ")
         path, _, query = uri.partition("?")
         node = roots.setdefault(method, Node())
         for segment in segments(path):
             node = node.below(segment)
-        node.candidates.append(
-            Candidate(
-                name,
-                tuple(_constraint(part) for part in query.split("&") if part),
-                tuple(headers[0].encode().split(b",")) if headers else (),
-            )
-        )
+        wanted = tuple(_constraint(part) for part in query.split("&") if part)
+        candidate = Candidate(rank, name, wanted, tuple(headers[0].encode().split(b",")) if headers else ())
+        node.candidates.setdefault(wanted[0][0] if wanted else "", []).append(candidate)
     return roots
 
 
-def _pick(candidates: list[Candidate], query: Mapping[str, str], headers: Container[bytes]) -> str:
-    for candidate in candidates:
-        if candidate.fits(query, headers):
-            return candidate.name
+def _pick(candidates: dict[str, list[Candidate]], query: Mapping[str, str], headers: Container[bytes]) -> str:
+    best: Candidate | None = None
+    for key in ("", *query):
+        for candidate in candidates.get(key, ()):
+            if (best is None or candidate.rank < best.rank) and candidate.fits(query, headers):
+                best = candidate
+    if best is not None:
+        return best.name
     # Clients leave out what a model requires; where a path means one thing only, it still does.
-    return candidates[0].name if len(candidates) == 1 else ""
+    every = [candidate for listed in candidates.values() for candidate in listed]
+    return every[0].name if len(every) == 1 else ""
 
 
 def _match(node: Node, parts: list[str], at: int, query: Mapping[str, str], headers: Container[bytes]) -> str:
