@@ -82,4 +82,4 @@ def test_a_long_queue_stays_usable(emulator: Emulator, name: str) -> None:
     for _ in range(5):
         sqs.send_message(QueueUrl=url, MessageBody="one more")
         sqs.receive_message(QueueUrl=url)
-    assert (time.monotonic() - start) / 5 < 0.5  # one pair costs some 20 ms on an idle machine; 300 before the patch
+    assert (time.monotonic() - start) / 5 < 0.5  # 6 ms on an idle machine; 15 times that in moto without the patch

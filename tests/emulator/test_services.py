@@ -205,6 +205,16 @@ def test_sqs_query(emulator: Emulator, name: str) -> None:
     assert b"AWS.SimpleQueueService.NonExistentQueue" in body
 
 
+def test_sqs_query_by_get(emulator: Emulator, name: str) -> None:
+    sqs = emulator.client("sqs")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="hello")
+    status, headers, body = emulator.ask("GET", f"{url}?Action=ReceiveMessage&Version=2012-11-05")
+    assert status == 200
+    assert headers["content-type"].startswith("text/xml")
+    assert b"<Body>hello</Body>" in body
+
+
 def test_sns_to_sqs(emulator: Emulator, name: str) -> None:
     sns, sqs = emulator.client("sns"), emulator.client("sqs")
     topic = sns.create_topic(Name=name)["TopicArn"]

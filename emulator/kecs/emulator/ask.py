@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,6 +21,8 @@ _log = logging.getLogger("kecs.emulator")
 def ask(service: str, place: Place, request: Request) -> Answer:
     """Have moto answer. What moto does not have or breaks on becomes an error that an SDK can read."""
     path = place.prefix + (request.path or "/")
+    if service == "sqs" and request.method == "GET" and request.query:
+        request = _posted(request)
     try:
         handler = index.handler_of(service, place.asked, path)
         if handler is None:
@@ -35,6 +38,12 @@ def ask(service: str, place: Place, request: Request) -> Answer:
         _log.exception("moto failed on %s %s of %s", request.method, request.path, service)
         message = f"the emulator failed on {service} {request.action or request.method}: {broken!r}"
         return error(request, status=500, code="InternalFailure", message=message)
+
+
+def _posted(request: Request) -> Request:
+    """Turn a query-protocol GET into the POST it stands for: moto answers the former in JSON."""
+    headers = dict(request.headers) | {"content-type": "application/x-www-form-urlencoded"}
+    return replace(request, method="POST", query="", headers=headers, body=request.query.encode())
 
 
 def _asked(handler: index.Handler, place: Place, path: str, request: Request) -> Answer:

@@ -23,7 +23,7 @@ def mend_sqs() -> None:
     """Mend moto's SQS; to be called before its first queue is made.
 
     Every property of every message asks moto's clock, which builds three datetime objects: with 1,000 messages that
-    is nine tenths of a SendMessage.
+    is nine tenths of a call (35 ms for a pair of SendMessage and ReceiveMessage, 2 ms with this clock).
     """
     models: Any = moto.sqs.models
     models.Condition = partial(Condition, LOCK)
