@@ -199,13 +199,13 @@ def _read(path: Path) -> Signer | None:
     """Read a key and its certificate; None when there is no such file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise AuthorityError(
             f"{path} can't be read: {error.strerror}", hint="run as its owner; symbolic links are not followed"
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
+    with _closing(descriptor):
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise AuthorityError(f"{path} is not a regular file", hint=_remove(path))
@@ -216,7 +216,7 @@ def _read(path: Path) -> Signer | None:
                 " and it holds a private key",
                 hint=f"chmod 600 {path}",
             )
-        return _parse(file.read(_SIZE_LIMIT), path)
+        return _parse(os.read(descriptor, _SIZE_LIMIT), path)
 
 
 def _parse(pem: bytes, path: Path) -> Signer:
@@ -245,11 +245,8 @@ def _write(path: Path, signer: Signer) -> None:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
             raise
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with _closing(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as directory:
             os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 @contextmanager
@@ -257,10 +254,16 @@ def _locked(directory: Path) -> Iterator[None]:
     """Hold the directory for this process. The kernel lets go when the process ends, however it ends."""
     with _cannot_write(directory):
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
+    with _closing(descriptor):
         with _cannot_write(directory):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
