@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -214,6 +215,14 @@ def read_all(sock: socket.socket) -> bytes:
         while piece := sock.recv(1 << 20):
             pieces.append(piece)
     return b"".join(pieces)
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for a condition that nobody announces."""
+    deadline, pause = time.monotonic() + PATIENCE_S, threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        pause.wait(0.005)
 
 
 class Lab:

@@ -193,7 +193,7 @@ class _Collector:
         self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
+        self.fields.append((name, value.rstrip(b" \t")))  # llhttp leaves trailing blanks
 
 
 def head_end(data: bytes | bytearray, start: int = 0) -> int:
