@@ -21,6 +21,7 @@ from kecs.aws.s3_hosts import parse_s3
 DATA = Path(__file__).resolve().parent.parent / "aws" / "kecs" / "aws" / "data"
 VARIANTS = ((False, False), (False, True), (True, False), (True, True))
 """FIPS, dual stack."""
+DUAL_STACK = {partition.dual_stack for partition in PARTITIONS}
 PROTOCOLS = {"smithy-rpc-v2-cbor": "cbor"}
 
 # Below these, resources' own hosts stand; endpoint rules name them only as templates, or not at all.
@@ -219,7 +220,6 @@ def generate(source: Source) -> dict[str, Any]:
     regional: dict[str, set[bool]] = {}
     actions: dict[str, str] = {}
     rest: dict[str, str] = {}
-    dual = {p.dual_stack for p in PARTITIONS}
     for name in source.names:
         model = source.model(name)
         signing: set[str] = set()
@@ -229,11 +229,10 @@ def generate(source: Source) -> dict[str, Any]:
             if parsed is None:
                 continue
             prefix, region, suffix = parsed
-            hosts.setdefault(prefix, set()).add(name)
-            for extra in host_prefixes(model):
+            for extra in ("", *host_prefixes(model)):
                 hosts.setdefault(extra + prefix, set()).add(name)
             if standard:
-                under.setdefault(prefix, set()).add(suffix in dual)
+                under.setdefault(prefix, set()).add(suffix in DUAL_STACK)
                 home.setdefault(name, prefix)
                 if suffix == "amazonaws.com":
                     regional.setdefault(prefix, set()).add(bool(region))

@@ -20,7 +20,8 @@ class Call:
     """One AWS request: who is asked, where, for what. Empty strings mean that the request does not tell."""
 
     service: str
-    """botocore's service id: s3, dynamodb, ecs, elbv2, …; empty when no service was recognised."""
+    """botocore's service id: s3, dynamodb, ecs, elbv2, …; for customers' own endpoints a name from
+    `hosts.DATA_PLANES`: execute-api, lambda-url, …; empty when no service was recognised."""
     region: str
     operation: str
     """The operation's name where target, action, CBOR path or (for common REST services) method and path tell it."""
