@@ -1,10 +1,12 @@
 """The edge: serves the application on an inherited socket until told to stop or its parent is gone."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
@@ -15,7 +17,6 @@ from kecs.emulator.patches import mend_sqs
 
 _PR_SET_PDEATHSIG: Final = 1
 _KEEP_ALIVE_S: Final = 600
-_GRACE_S: Final = 1
 
 
 class _Server(uvicorn.Server):
@@ -24,6 +25,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready_fd: int | None) -> None:
         super().__init__(config)
         self._ready_fd = ready_fd
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`: waiting for calls that nobody needs any more would hold up the caller's end."""
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -55,7 +61,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def serve(listener: socket.socket, ready_fd: int | None) -> None:
-    """Serve HTTP/1.1 until SIGTERM or SIGINT, which uvicorn raises again when it has closed its connections."""
+    """Serve HTTP/1.1 until SIGTERM or SIGINT."""
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     mend_sqs()
@@ -70,6 +76,5 @@ def serve(listener: socket.socket, ready_fd: int | None) -> None:
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
     )
     _Server(config, ready_fd).run(sockets=[listener])
