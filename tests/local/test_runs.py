@@ -309,6 +309,16 @@ def test_a_published_port_at_which_nobody_listens_is_reset_on_the_host_and_refus
             ask(port)
 
 
+def test_a_published_port_at_which_nobody_listens_inside_does_not_reach_the_hosts_server(here: Lab) -> None:
+    published = free_port()
+    with server(lambda client: client.sendall(b"the host's")) as port:
+        options = ["--publish", f"{published}:{port}"]
+        with here.started(sys.executable, "-c", WAITING, options=options) as run:
+            assert line(run) == "up"
+            with pytest.raises(ConnectionResetError):
+                ask(published)
+
+
 def test_a_busy_host_port_is_refused_before_the_command_starts(here: Lab) -> None:
     with server(lambda _: None) as port:
         ran = here.run("echo", "started", options=["--publish", str(port)])
