@@ -103,14 +103,18 @@ def test_the_sidecars_packages_are_all_it_imports() -> None:
     missing = {
         name
         for name in wanted - sys.stdlib_module_names - {"kecs"}
-        if not {distribution.lower() for distribution in provided[name]} & closure(sidecar_packages())
+        if not {normal(distribution) for distribution in provided[name]} & closure(sidecar_packages())
     }
     assert missing == set()
 
 
 def closure(packages: set[str]) -> set[str]:
-    """Packages, and what two of them bring along by their own definition."""
-    return packages | {"pydantic", "pydantic-core", "pydantic_core"} if "pydantic-settings" in packages else packages
+    """Packages, and what they bring along by their own definition."""
+    return packages | {"pydantic", "pydantic-core"} if "pydantic-settings" in packages else packages
+
+
+def normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def imports(text: str) -> Iterator[str]:
