@@ -216,8 +216,16 @@ class Stream:
         except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return total
         except OSError as error:
-            self._loop.call_soon(self._break, error)
+            self._loop.call_soon(self._write_failed, error)
             return len(data)
+
+    def _write_failed(self, error: OSError) -> None:
+        """Read what came before the reset: a server may answer, and close while it is still being sent to."""
+        self._out.clear()
+        self._buffered = 0
+        self._readable()
+        if not self.closed:
+            self._break(error)
 
     def _break(self, error: OSError) -> None:
         if not self.closed:
