@@ -96,9 +96,8 @@ def issue_root(now: datetime, *, permitted: tuple[str, ...], lifetime: timedelta
 def issue_issuer(root: Signer, now: datetime, *, lifetime: timedelta = ISSUER_LIFETIME) -> Signer:
     """Make the issuer, which signs intermediates while the root's key rests."""
     key = new_key()
-    certificate = _issue_ca(
-        root, key.public_key(), _name("KECS issuer", key.public_key()), _validity(root, now, lifetime), path_length=1
-    )
+    subject, validity = _name("KECS issuer", key.public_key()), _validity(root, now, lifetime)
+    certificate = _issue_ca(root, key.public_key(), subject, validity, path_length=1, excluded=_EVERY_ADDRESS)
     return Signer(certificate=certificate, key=key)
 
 
@@ -116,7 +115,10 @@ def issue_intermediate(
             f"an intermediate's subject has 1 to {_COMMON_NAME_LIMIT} characters, {subject!r} has {len(subject)}",
             hint="shorten it",
         )
-    return _issue_ca(issuer, public_key, _distinguished(subject), _validity(issuer, now, lifetime), path_length=0)
+    # Addresses stay excluded by the issuer. Saying so twice in one chain breaks the JDK, which on merging compares the
+    # IPv4 range with the IPv6 one and runs off its end ("Index 8 out of bounds for length 8", JDK 17, IPAddressName).
+    validity = _validity(issuer, now, lifetime)
+    return _issue_ca(issuer, public_key, _distinguished(subject), validity, path_length=0, excluded=None)
 
 
 def issue_leaf(
@@ -149,9 +151,13 @@ def _issue_ca(
     validity: tuple[datetime, datetime],
     *,
     path_length: int,
+    excluded: tuple[x509.IPAddress, x509.IPAddress] | None,
 ) -> x509.Certificate:
-    # The JDK ignores the constraints of a root that it trusts, so each certificate below repeats them.
-    constraints = signer.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    # The JDK ignores the constraints of a root that it trusts, so each certificate below repeats the domains.
+    constraints = x509.NameConstraints(
+        permitted_subtrees=[x509.DNSName(domain) for domain in permitted_domains(signer.certificate)],
+        excluded_subtrees=excluded,
+    )
     builder = _builder(subject, signer.certificate.subject, public_key, validity)
     builder = _ca(builder, public_key, path_length=path_length, constraints=constraints)
     builder = builder.add_extension(_key_identifier(signer), critical=False)
