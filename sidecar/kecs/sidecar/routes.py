@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Final, Self
+from urllib.parse import unquote_to_bytes
 
 from kecs.aws.head import RequestHead
 from kecs.aws.profiles import PROFILES, Profile
@@ -68,17 +69,19 @@ class Routes:
         return self.controlplane if service in _OWN_SERVICES else self.backend
 
 
+def _parameter(pair: bytes) -> bytes:
+    return unquote_to_bytes(pair.partition(b"=")[0]).lower()
+
+
 def without_secrets(head: RequestHead) -> RequestHead:
     """Return the head without session and bearer tokens, in fields and in the query: they may be real ones.
 
     Emulators verify none of them. The query's other parameters stay as they are, byte for byte.
     """
     target, found, query = head.target.partition(b"?")
-    if found and _SECRET_PARAMETER in query.lower():
-        kept = [one for one in query.split(b"&") if one.partition(b"=")[0].lower() != _SECRET_PARAMETER]
-        target = target + b"?" + b"&".join(kept) if kept else target
-    else:
-        target = head.target
+    if found:
+        kept = [one for one in query.split(b"&") if _parameter(one) != _SECRET_PARAMETER]
+        target = target + b"?" + b"&".join(kept)
     fields = tuple(
         (key, value)
         for key, value in head.fields

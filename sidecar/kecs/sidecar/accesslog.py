@@ -1,0 +1,202 @@
+"""The records of the sidecar: one JSON line per call and per connection that failed. Never keys, tokens or bodies."""
+
+import asyncio
+import errno
+import json
+import os
+import select
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from kecs.relay.decide import Connection, Exchange, Peeked, Refuse, Terminate, Upstream, Verdict
+from kecs.sidecar.context import CallContext, MetadataContext
+
+type Record = dict[str, Any]
+
+_TEXT_MAX: Final = 256
+_DISTRUST: Final = "tls_alert_"
+_CLIENT_LEFT: Final = frozenset({"client_closed", "client_reset", "closed", "tls_client_closed"})
+TRUST_HINT: Final = (
+    "the client does not trust this authority's root: give it the bundle by AWS_CA_BUNDLE (AWS SDKs and CLI), "
+    "SSL_CERT_FILE (Go, Ruby, OpenSSL), REQUESTS_CA_BUNDLE (Python requests), NODE_EXTRA_CA_CERTS (Node.js), "
+    "CURL_CA_BUNDLE (curl) or -Djavax.net.ssl.trustStore (Java)"
+)
+_HINTS: Final[Mapping[str, str]] = {
+    "aws_name_wants_client_certificate": "the server at this name asks for client certificates, which can't be shown "
+    "in between: name it in pass hosts to let it through undecrypted",
+    "aws_address_other_protocol": "only HTTP and TLS are answered for AWS names; other protocols have no emulator here",
+    "other_name_at_aws_address": "this address was given out for an AWS name; the client must have it from there",
+}
+
+
+def _text(value: str) -> str:
+    """Bound what a client or a backend has spelled; control characters can't get into a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in value[:_TEXT_MAX])
+
+
+def _time(now: datetime) -> str:
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
+
+
+def _endpoint(upstream: Upstream | None) -> str:
+    if upstream is None:
+        return ""
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    return f"{host}:{upstream.port}"
+
+
+def exchange_record(exchange: Exchange, now: datetime) -> Record | None:
+    """Return the record of a finished exchange; None where nobody needs to know (the admin port)."""
+    context = exchange.context
+    common: Record = {
+        "status": exchange.status,
+        "duration_ms": round(max(0.0, exchange.ended - exchange.started) * 1000, 3),
+        "bytes_in": exchange.request_bytes,
+        "bytes_out": exchange.response_bytes,
+    }
+    method = _text(exchange.head.method.decode("latin-1"))
+    if isinstance(context, MetadataContext):
+        return {
+            "time": _time(now), "event": "metadata", "address": context.address, "method": method, **common,
+            "reason": exchange.reason,
+        }  # fmt: skip
+    if isinstance(context, CallContext):
+        call = context.call
+        return {
+            "time": _time(now), "event": "call", "service": call.service, "operation": call.operation,
+            "region": call.region, **common, "upstream": _endpoint(exchange.upstream),
+            "request_id": _text(context.request_id), "host": call.host, "method": method,
+            "verdict": _verdict(exchange), "reason": exchange.reason,
+        }  # fmt: skip
+    if not exchange.name:
+        return None
+    return {
+        "time": _time(now), "event": "invalid", "host": _text(exchange.name), "method": method, **common,
+        "reason": exchange.reason,
+    }  # fmt: skip
+
+
+def _verdict(exchange: Exchange) -> str:
+    if exchange.upstream is None:
+        return "answer"
+    return "engine" if exchange.connection.origin == "engine" else "intercept"
+
+
+def connection_record(
+    connection: Connection, verdict: Verdict, peeked: Peeked, reason: str, now: datetime
+) -> Record | None:
+    """Return the record of a connection that could not be served; None for passes and clients that left."""
+    if reason in _CLIENT_LEFT:
+        return None
+    name = verdict.name if isinstance(verdict, Terminate) else peeked.name
+    if isinstance(verdict, Terminate):
+        event = "client_distrusts" if reason.startswith(_DISTRUST) else "tls_failed"
+    elif isinstance(verdict, Refuse):
+        event = "refused"
+    else:
+        return None
+    host = connection.destination.host
+    record: Record = {
+        "time": _time(now),
+        "event": event,
+        "host": _text(name),
+        "destination": f"{f'[{host}]' if ':' in host else host}:{connection.destination.port}",
+        "reason": _text(reason),
+    }
+    hint = TRUST_HINT if event == "client_distrusts" else _HINTS.get(reason, "")
+    return record | ({"hint": hint} if hint else {})
+
+
+class LogWriter:
+    """Writes lines to a descriptor without ever waiting for who reads it. What does not fit is dropped and counted.
+
+    The descriptor stays the caller's. Its file description is shared with other processes in general, so it is asked
+    whether it takes bytes instead of being made non-blocking.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int, *, bytes_max: int = 4 << 20) -> None:
+        self._loop = loop
+        self._descriptor = descriptor
+        self._bytes_max = bytes_max
+        self._lines: deque[bytes] = deque()
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._broken = False
+        self.dropped = 0
+        """Lines that nobody could take."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Take a record; it is written now or soon."""
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        if self._broken or len(line) > select.PIPE_BUF or self._size + len(line) > self._bytes_max:
+            self.dropped += 1
+            return
+        self._lines.append(line)
+        self._size += len(line)
+        if self._timer is None:
+            self._timer = self._loop.call_later(0, self._flush)
+
+    def close(self, *, wait_s: float = 1.0) -> None:
+        """Write what is left, waiting this long at most for the reader."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._loop.time() + wait_s
+        while self._lines and not self._broken and self._drain(max(0.0, deadline - self._loop.time())):
+            pass
+        self.dropped += len(self._lines)
+        self._lines.clear()
+        self._size = 0
+        self._broken = True
+
+    def _flush(self) -> None:
+        self._timer = None
+        while self._lines and not self._broken:
+            if not self._drain(0):
+                # Regular files and terminals can't be watched by epoll, so the reader is asked again in a moment.
+                self._timer = self._loop.call_later(_RETRY_S, self._flush)
+                return
+
+    def _drain(self, wait_s: float) -> bool:
+        """Write some lines if the descriptor takes them; say whether it did."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        if not poll.poll(int(wait_s * 1000)):
+            return False
+        # Up to this size a pipe that is ready takes all without blocking, and lines of several writers don't mix.
+        batch = [self._lines.popleft()]
+        size = len(batch[0])
+        while self._lines and size + len(self._lines[0]) <= select.PIPE_BUF:
+            size += len(self._lines[0])
+            batch.append(self._lines.popleft())
+        self._size -= size
+        try:
+            _write_all(self._descriptor, b"".join(batch))
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EINTR):
+                self._lines.extendleft(reversed(batch))
+                self._size += size
+                return False
+            self._broken = True
+            self.dropped += len(batch) + len(self._lines)
+            self._lines.clear()
+            self._size = 0
+            return False
+        return True
+
+
+_RETRY_S: Final = 0.02
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write a batch. Only the first write may be refused: what has begun is ended, or the line would be cut."""
+    view = memoryview(data)
+    written = os.write(descriptor, view)
+    while written < len(view):
+        select.select((), (descriptor,), ())
+        try:
+            written += os.write(descriptor, view[written:])
+        except BlockingIOError:
+            continue

@@ -1,0 +1,328 @@
+"""The sidecar's decisions: which connections are intercepted, where their requests go, what is answered here.
+
+A connection, by what was seen first (destination "given out" = by the DNS forwarder, for an AWS name):
+
+destination     wire              name               verdict
+--------------  ----------------  -----------------  ------------------------------------------------------------
+metadata :80    (not looked at)                      served
+any             TLS, HTTP, CONN.  AWS, passed host   pass
+any             TLS               AWS, wants mTLS    refuse aws_name_wants_client_certificate
+any             TLS               AWS                terminate; handover where the engine is needed
+any             HTTP, CONNECT     AWS                serve
+given out       TLS               none               terminate with the name it was given out for
+given out       HTTP              none               serve
+given out       TLS, HTTP, CONN.  other              refuse other_name_at_aws_address
+given out       other, silent                        refuse aws_address_other_protocol
+loopback, not on 443 and 80: pass, but for CONNECT   (somebody's own server; an AWS name there is on purpose)
+else                                                 pass
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Final, Protocol, override
+
+from kecs.aws.call import Call
+from kecs.aws.canonical import canonicalise
+from kecs.aws.classify import body_wanted, classify
+from kecs.aws.errors import error_answer
+from kecs.aws.head import Answer, RequestHead, ResponseHead
+from kecs.aws.hosts import is_aws_name, normalise, wants_client_certificate
+from kecs.aws.rewrite import rewrite_head
+from kecs.relay.decide import (
+    Address,
+    Connection,
+    Decider,
+    Exchange,
+    Failure,
+    Forward,
+    Handover,
+    Look,
+    Pass,
+    Peeked,
+    Refuse,
+    Serve,
+    Terminate,
+    Verdict,
+    Wire,
+)
+from kecs.sidecar import metadata
+from kecs.sidecar.accesslog import Record, connection_record, exchange_record
+from kecs.sidecar.config import EngineMode, SidecarConfig
+from kecs.sidecar.context import CallContext, MetadataContext, new_request_id
+from kecs.sidecar.metrics import Tally
+from kecs.sidecar.routes import ENGINE_FIELD, Routes, without_secrets
+
+REDIRECT: Final = "redirect"
+ADMIN: Final = "admin"
+ENGINE: Final = "engine"
+
+_INTERCEPTED_PORTS: Final = frozenset({443, 80})
+_HTTP_1: Final = frozenset({"http/1.1", "http/1.0"})
+_NAMED: Final = frozenset({Wire.TLS, Wire.HTTP, Wire.CONNECT})
+_CODES: Final = {
+    400: "BadRequest",
+    403: "AccessDenied",
+    408: "RequestTimeout",
+    413: "EntityTooLarge",
+    421: "MisdirectedRequest",
+    431: "RequestHeaderSectionTooLarge",
+    501: "NotImplemented",
+}
+_REASONS: Final[dict[Failure, str]] = {
+    Failure.CONNECT: "can't be connected to",
+    Failure.CONNECT_TIMEOUT: "did not accept the connection in time",
+    Failure.TIMEOUT: "did not answer in time",
+    Failure.RESET: "closed the connection before it answered",
+    Failure.INVALID: "answered what is no HTTP response",
+    Failure.OVERLOAD: "too many requests are waiting",
+}
+
+
+class Names(Protocol):
+    """Who knows which addresses were given out for AWS names."""
+
+    def name_of(self, address: str) -> str | None:
+        """Return the name that an address was given out for."""
+
+
+class Engine(Protocol):
+    """The second engine, as the decider sees it."""
+
+    secret: bytes
+    """What requests on their way back carry."""
+
+    def wanted(self) -> Address | None:
+        """Return where it listens, starting it where it does not run yet; None when it can't be had."""
+
+
+class NoNames:
+    """No address was given out."""
+
+    def name_of(self, address: str) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Know nothing."""
+        return None
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "::1" or host.startswith("127.")
+
+
+def _host_name(head: RequestHead) -> str:
+    """Return the Host field's name; it may be no name at all, but then it is not empty."""
+    value = (head.get(b"host") or b"").decode("latin-1").strip()
+    if value.startswith("["):
+        return value
+    return normalise(value.partition(":")[0]) or value
+
+
+class SidecarDecider(Decider):
+    """See the module. It holds no sockets: only counts, and the clock it was given."""
+
+    def __init__(
+        self,
+        config: SidecarConfig,
+        *,
+        names: Names | None = None,
+        engine: Engine | None = None,
+        log: Callable[[Record], None] | None = None,
+        admin: Callable[[RequestHead], Answer] | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.config = config
+        self.routes = Routes.of(config)
+        self.tally = Tally()
+        self._names = names or NoNames()
+        self._engine = engine
+        self._log = log or (lambda _: None)
+        self._admin = admin
+        self._clock = clock
+        self._date = (0, b"")
+
+    # connections
+
+    @override
+    def look(self, connection: Connection) -> Look:
+        """Say how to treat a connection before its first bytes are known."""
+        host, port = connection.destination
+        if connection.origin != REDIRECT or metadata.serves(host, port):
+            return Look.SERVE
+        if port in _INTERCEPTED_PORTS or self._names.name_of(host) is not None:
+            return Look.PEEK
+        return Look.DIAL
+
+    @override
+    def connection(self, connection: Connection, peeked: Peeked) -> Verdict:
+        """Decide on the first bytes; the module's table."""
+        verdict = self._decide(connection, peeked)
+        self.tally.verdict(verdict)
+        return verdict
+
+    def _decide(self, connection: Connection, peeked: Peeked) -> Verdict:
+        host, port = connection.destination
+        given = self._names.name_of(host)
+        named = peeked.wire in _NAMED
+        own_server = _is_loopback(host) and port not in _INTERCEPTED_PORTS and peeked.wire is not Wire.CONNECT
+        if named and is_aws_name(peeked.name) and not (own_server and given is None):
+            return self._intercept(peeked, peeked.name)
+        if given is None:
+            return Pass()
+        if not named:
+            return Refuse(reason="aws_address_other_protocol")
+        if peeked.name or peeked.wire is Wire.CONNECT:
+            return Refuse(reason="other_name_at_aws_address")
+        return self._intercept(peeked, given)
+
+    def _intercept(self, peeked: Peeked, name: str) -> Verdict:
+        if self.config.passes(name):
+            return Pass()
+        if peeked.wire is Wire.CONNECT:
+            return Serve()
+        if peeked.wire is Wire.TLS and wants_client_certificate(name, peeked.alpn):
+            return Refuse(reason="aws_name_wants_client_certificate")
+        address = self._engine.wanted() if self._engine is not None and self._needs_engine(peeked) else None
+        if address is not None:
+            return Handover(address=address)
+        return Terminate(name=name) if peeked.wire is Wire.TLS else Serve()
+
+    def _needs_engine(self, peeked: Peeked) -> bool:
+        match self.config.engine:
+            case EngineMode.OFF:
+                return False
+            case EngineMode.INSPECT:
+                return True
+            case EngineMode.ON_DEMAND:
+                return bool(peeked.alpn) and _HTTP_1.isdisjoint(peeked.alpn)
+
+    # requests
+
+    @override
+    def body_wanted(self, connection: Connection, head: RequestHead) -> int:
+        """Return how much of the body classification needs."""
+        host, port = connection.destination
+        if connection.origin == ADMIN or (connection.origin == REDIRECT and metadata.serves(host, port)):
+            return 0
+        return body_wanted(head, name=self._names.name_of(host) or "")
+
+    @override
+    def request(self, exchange: Exchange, body: bytes) -> Forward | Answer:
+        """Choose an upstream and the head it gets, or answer."""
+        connection, head = exchange.connection, exchange.head
+        host, port = connection.destination
+        if connection.origin == ADMIN:
+            return self._admin(head) if self._admin is not None else Answer(status=404)
+        if connection.origin == REDIRECT and metadata.serves(host, port):
+            exchange.context = MetadataContext(address=host)
+            return metadata.answer(host, head, config=self.config, now=self._clock())
+        if connection.origin == ENGINE and not self._from_engine(head):
+            exchange.reason = "not_from_engine"
+            return Answer(status=403)
+        return self._call(exchange, body)
+
+    def _from_engine(self, head: RequestHead) -> bool:
+        # Any program on the machine may connect to loopback; who has not the secret is not our engine.
+        return self._engine is not None and head.get(ENGINE_FIELD) == self._engine.secret
+
+    def _call(self, exchange: Exchange, body: bytes) -> Forward | Answer:
+        connection, head = exchange.connection, exchange.head
+        name = exchange.name or self._names.name_of(connection.destination.host) or ""
+        asked = _host_name(head)
+        call = classify(head, name=name, body=body)
+        context = CallContext(
+            call=call, route=None, request_id=new_request_id(), from_browser=head.get(b"origin") is not None
+        )
+        exchange.context = context
+        if not is_aws_name(asked or name):
+            exchange.reason = "misdirected"
+            return self._error(exchange, 421, f"this connection is for {name or 'AWS names'}, not for {asked!r}")
+        route = context.route = self.routes.choose(call.service)
+        head = canonicalise(call, head, route.profile)
+        if not route.local:
+            head = without_secrets(head)
+        if head.get(ENGINE_FIELD) is not None:
+            head = head.with_fields(drop=(ENGINE_FIELD,))
+        return Forward(upstream=route.upstream, head=head, context=context)
+
+    # responses
+
+    @override
+    def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead:
+        """Return the head that the client gets."""
+        context = exchange.context
+        if not isinstance(context, CallContext) or context.route is None:
+            return head
+        date = b"" if head.get(b"date") is not None else self._http_date()
+        answered = rewrite_head(
+            context.call, head, context.route.profile, context.request_id, origin=context.from_browser, date=date
+        )
+        given = answered.get(b"x-amzn-requestid") or answered.get(b"x-amz-request-id")
+        if given:
+            context.request_id = given.decode("latin-1")
+        return answered
+
+    @override
+    def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
+        """Answer 503 in the client's protocol, naming the endpoint: every SDK tries again."""
+        context = exchange.context
+        route = context.route if isinstance(context, CallContext) else None
+        why = _REASONS[failure] + (f": {detail}" if detail else "")
+        endpoint = (route or self.routes.backend).url
+        return self._error(exchange, 503, f"emulator unreachable: {endpoint} ({why})", code="ServiceUnavailable")
+
+    @override
+    def invalid(self, exchange: Exchange | None, status: int, detail: str) -> Answer:
+        """Answer a request that can't be understood, in the form of whatever its service speaks, as far as known."""
+        if exchange is None or exchange.connection.origin == ADMIN:
+            return Answer(status=status, fields=((b"Content-Type", b"text/plain"),), body=f"{detail}\n".encode())
+        return self._error(exchange, status, detail)
+
+    def _error(self, exchange: Exchange, status: int, message: str, *, code: str = "") -> Answer:
+        context = exchange.context
+        if isinstance(context, CallContext):
+            call, request_id = context.call, context.request_id
+        else:
+            call, request_id = self._guess(exchange), new_request_id()
+        answer = error_answer(
+            call,
+            status=status,
+            code=code or _CODES.get(status, "BadRequest"),
+            message=message,
+            request_id=request_id,
+            head_only=exchange.head.method == b"HEAD",
+        )
+        return Answer(status=answer.status, fields=(*answer.fields, (b"Date", self._http_date())), body=answer.body)
+
+    def _guess(self, exchange: Exchange) -> Call:
+        return classify(exchange.head, name=exchange.name)
+
+    def _http_date(self) -> bytes:
+        second = int(self._clock().timestamp())
+        if self._date[0] != second:
+            self._date = (second, formatdate(second, usegmt=True).encode())
+        return self._date[1]
+
+    # notes
+
+    @override
+    def record(self, exchange: Exchange) -> None:
+        """Log and count a finished exchange."""
+        record = exchange_record(exchange, self._clock())
+        if record is not None:
+            self.tally.exchange(record)
+            self._log(record)
+
+    @override
+    def closed(
+        self, connection: Connection, verdict: Verdict, peeked: Peeked, reason: str, sent: int, received: int
+    ) -> None:
+        """Log and count what could not be served; passes are only counted."""
+        if isinstance(verdict, Pass):
+            self.tally.passed(sent + received)
+        record = connection_record(connection, verdict, peeked, reason, self._clock())
+        if record is not None:
+            self.tally.connection(record)
+            self._log(record)

@@ -1,0 +1,120 @@
+"""What is counted, and how Prometheus reads it.
+
+Counting is a dictionary's work; the client library is loaded when somebody asks for the first time.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from kecs.relay.decide import Verdict
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+_SERIES_MAX: Final = 2000
+"""Label values come from clients in part: above this many series, new ones are counted as `other`."""
+
+
+class Tally:
+    """Counters of one sidecar."""
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, int] = defaultdict(int)
+        self.calls: dict[tuple[str, str], int] = {}
+        self.failures: dict[str, int] = defaultdict(int)
+        self.durations = [0] * (len(_BUCKETS) + 1)
+        self.duration_sum = 0.0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.metadata = 0
+        self.passed_bytes = 0
+        self.events: dict[tuple[str, str], int] = {}
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Count a decision on a connection."""
+        self.verdicts[type(verdict).__name__.lower()] += 1
+
+    def passed(self, count: int) -> None:
+        """Count the bytes of a pass that has ended."""
+        self.passed_bytes += count
+
+    def exchange(self, record: Mapping[str, Any]) -> None:
+        """Count a finished exchange by its record."""
+        if record["event"] == "metadata":
+            self.metadata += 1
+        elif record["event"] == "call":
+            _count(self.calls, (record["service"] or "unknown", str(record["status"])))
+            seconds = record["duration_ms"] / 1000
+            self.durations[next((i for i, bound in enumerate(_BUCKETS) if seconds <= bound), len(_BUCKETS))] += 1
+            self.duration_sum += seconds
+            self.bytes_in += record["bytes_in"]
+            self.bytes_out += record["bytes_out"]
+            if record["reason"]:
+                self.failures[record["reason"]] += 1
+        else:
+            _count(self.events, (record["event"], record["reason"]))
+
+    def connection(self, record: Mapping[str, Any]) -> None:
+        """Count a connection that could not be served by its record."""
+        _count(self.events, (record["event"], record["reason"]))
+
+
+def _count(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
+    if key not in counts and len(counts) >= _SERIES_MAX:
+        key = ("other", "other")
+    counts[key] = counts.get(key, 0) + 1
+
+
+def render(tally: Tally, relay: Mapping[str, int], log_dropped: int) -> bytes:
+    """Return everything in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - see the module
+
+    registry = CollectorRegistry()
+    registry.register(_Collector(tally, relay, log_dropped))
+    return generate_latest(registry)
+
+
+class _Collector:
+    def __init__(self, tally: Tally, relay: Mapping[str, int], log_dropped: int) -> None:
+        self._tally = tally
+        self._relay = relay
+        self._log_dropped = log_dropped
+
+    def collect(self) -> Iterable["Metric"]:
+        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily  # noqa: PLC0415 - see the module
+
+        tally = self._tally
+        calls = CounterMetricFamily("kecs_sidecar_calls", "AWS calls answered.", labels=("service", "status"))
+        for key, count in tally.calls.items():
+            calls.add_metric(key, count)
+        yield calls
+        events = CounterMetricFamily("kecs_sidecar_events", "Connections not served.", labels=("event", "reason"))
+        for key, count in tally.events.items():
+            events.add_metric(key, count)
+        yield events
+        for name, text, label, counts in (
+            ("kecs_sidecar_connections", "Decisions on connections.", "verdict", tally.verdicts),
+            ("kecs_sidecar_call_failures", "Calls that the backend did not complete.", "reason", tally.failures),
+            ("kecs_sidecar_relay", "What the relay counted.", "what", self._relay),
+        ):
+            family = CounterMetricFamily(name, text, labels=(label,))
+            for value, count in counts.items():
+                family.add_metric((value,), count)
+            yield family
+        for name, text, count in (
+            ("kecs_sidecar_request_body_bytes", "Body bytes of calls.", tally.bytes_in),
+            ("kecs_sidecar_response_body_bytes", "Body bytes of answers.", tally.bytes_out),
+            ("kecs_sidecar_metadata_requests", "Requests to metadata endpoints.", tally.metadata),
+            ("kecs_sidecar_passed_bytes", "Bytes of ended passes, both ways.", tally.passed_bytes),
+            ("kecs_sidecar_log_dropped", "Log lines that nobody took.", self._log_dropped),
+        ):
+            yield CounterMetricFamily(name, text, value=count)
+        duration = HistogramMetricFamily("kecs_sidecar_call_duration_seconds", "From a call's first byte to its end.")
+        below, buckets = 0, []
+        for bound, count in zip((*map(str, _BUCKETS), "+Inf"), tally.durations, strict=True):
+            below += count
+            buckets.append((bound, below))
+        duration.add_metric((), buckets, tally.duration_sum)
+        yield duration
