@@ -38,7 +38,7 @@ def test_the_command_is_there(installed: Path) -> None:
 
 def test_it_runs_a_program(installed: Path, tmp_path: Path) -> None:
     code = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
-    command = [installed / "bin" / "kecs", "run", "--", installed / "bin" / "python", "-c", code]
+    command: list[str | Path] = [installed / "bin" / "kecs", "run", "--", installed / "bin" / "python", "-c", code]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     said = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120

@@ -85,7 +85,7 @@ def test_a_trust_variable_that_is_set_keeps_its_meaning_and_gains_ours(
 def test_a_proxy_in_the_environment_does_not_carry_aws_calls_away(kecs: Kecs) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         port = proxy.getsockname()[1]
-        proxy.setblocking(False)
+        proxy.settimeout(0)
         code = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
         address = f"http://127.0.0.1:{port}"
         ran = kecs.run(sys.executable, "-c", code, env={"HTTPS_PROXY": address, "https_proxy": address})

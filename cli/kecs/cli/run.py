@@ -1,76 +1,77 @@
 """`kecs run`: flags in, exit code out. The work is in kecs.local."""
 
 import os
+from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
-from kecs.local.options import LogFormat, RunOptions, SummaryFormat, publishes, variables
+from kecs.core.formats import LogFormat, Summary
 
-_CONTEXT = {"ignore_unknown_options": False, "allow_interspersed_args": False}
+_CONTEXT: Final = {"ignore_unknown_options": False, "allow_interspersed_args": False}
+_SETTINGS: Final = {
+    name: f"run.{name}"
+    for name in ("backend", "controlplane", "region", "account", "publish", "log", "log_format", "quiet", "summary")
+}
+"""Flags that are settings too: those not given come from KECS_RUN_... variables and settings files."""
 
 
 @click.command("run", context_settings=_CONTEXT, options_metavar="[OPTIONS] --")
-@click.option(
-    "--backend",
-    metavar="URL",
-    default="",
-    help="LocalStack, ministack or moto_server instead of the embedded emulator.",
-)
-@click.option("--controlplane", metavar="URL", default="", help="Who answers ECS and ELBv2. Default: the emulator.")
-@click.option("--region", default="", help="Default: AWS_REGION, the AWS profile's, else us-east-1.")
-@click.option("--account", default="000000000000", show_default=True, help="Account id in ARNs.")
+@click.option("--backend", metavar="URL", help="LocalStack, ministack or moto_server instead of the embedded emulator.")
+@click.option("--controlplane", metavar="URL", help="Who answers ECS and ELBv2. Default: the emulator.")
+@click.option("--region", help="Default: AWS_REGION, the AWS profile's, else us-east-1.")
+@click.option("--account", help="Account id in ARNs. Default: 000000000000.")
 @click.option("--publish", multiple=True, metavar="[HOST:]PORT", help="Reach a server of the command from the host.")
-@click.option("--log", metavar="FILE|-", default="-", help="Where each call is written. Default: standard error.")
-@click.option("--log-format", type=click.Choice(list(LogFormat)), default=LogFormat.TEXT, show_default=True)
+@click.option("--log", metavar="FILE|-", help="Where each call is written. Default: standard error.")
+@click.option("--log-format", type=click.Choice([one.value for one in LogFormat]), help="Default: text.")
 @click.option("-q", "--quiet", is_flag=True, help="Neither calls nor summary.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for the command.")
 @click.option("--no-dns", is_flag=True, help="Leave name resolution as it is; AWS names must then resolve.")
 @click.option("--inspect", is_flag=True, help="Show every call in mitmweb, on loopback.")
-@click.option("--summary", type=click.Choice(list(SummaryFormat)), default=SummaryFormat.TABLE, show_default=True)
+@click.option("--summary", type=click.Choice([one.value for one in Summary]), help="Default: table.")
 @click.option("--timings", is_flag=True, help="Say how long each part took to start.")
 @click.option("--keep", is_flag=True, help="Leave processes alone that outlive the command.")
+@click.option(
+    "--config", metavar="FILE", default="", help="Settings file. Default: kecs.yaml here or in ~/.config/kecs."
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def run_command(
-    *,
-    command: tuple[str, ...],
-    publish: tuple[str, ...],
-    env: tuple[str, ...],
-    no_dns: bool,
-    log_format: str,
-    summary: str,
-    backend: str,
-    controlplane: str,
-    region: str,
-    account: str,
-    log: str,
-    quiet: bool,
-    inspect: bool,
-    timings: bool,
-    keep: bool,
-) -> int:
+@click.pass_context
+def run_command(context: click.Context, /, command: tuple[str, ...], **flags: Any) -> int:
     """Run COMMAND so that its AWS calls reach an emulator.
 
     It needs no endpoint, no credentials and no code change; TLS stays verified,
     and nothing it sends reaches AWS. Other traffic goes where it always went.
     The exit code is the command's.
     """
-    from kecs.local.run import run  # noqa: PLC0415 - `kecs --help` need not load the machinery
+    # `kecs --help` need not load the machinery
+    from kecs.cli.settings_files import read_settings  # noqa: PLC0415
+    from kecs.core.settings_sources import Flag  # noqa: PLC0415
+    from kecs.local.options import RunOptions, publishes, variables  # noqa: PLC0415
+    from kecs.local.run import run  # noqa: PLC0415
 
+    given = {
+        _SETTINGS[name]: Flag(name=f"--{name.replace('_', '-')}", value=value)
+        for name, value in flags.items()
+        if name in _SETTINGS and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if flags["no_dns"]:
+        given["run.dns"] = Flag(name="--no-dns", value=False)
+    settings = read_settings(flags=given, config=flags["config"]).settings.run
     options = RunOptions(
         command=command,
-        backend=backend,
-        controlplane=controlplane,
-        region=region,
-        account=account,
-        publish=publishes(publish),
-        log=log,
-        log_format=LogFormat(log_format),
-        quiet=quiet,
-        env=variables(env),
-        dns=not no_dns,
-        inspect=inspect,
-        keep=keep,
-        summary=SummaryFormat.NONE if quiet else SummaryFormat(summary),
-        timings=timings,
+        backend=settings.backend,
+        controlplane=settings.controlplane,
+        region=settings.region,
+        account=settings.account,
+        publish=publishes(settings.publish),
+        log=settings.log,
+        log_format=settings.log_format,
+        quiet=settings.quiet,
+        env=variables(flags["env"]),
+        dns=settings.dns,
+        inspect=flags["inspect"],
+        keep=flags["keep"],
+        summary=Summary.NONE if settings.quiet else settings.summary,
+        timings=flags["timings"],
     )
     return run(options, os.environ)

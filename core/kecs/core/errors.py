@@ -5,8 +5,6 @@ KecsError                  exit code 1
 ├── ConfigError        2   a setting is unknown, of the wrong type or impossible
 ├── BackendError       2   a backend can't be used as asked
 ├── AuthorityError     1   a key or certificate of the authority can't be used
-├── CommandNotFoundError 127  the command to run does not exist
-├── NotExecutableError 126  the command to run can't be executed
 ├── MachineError       1   the machine lacks or forbids what is needed
 └── ProtocolError          bytes from a peer that can't be understood; `status` is what to answer
 """
@@ -47,18 +45,6 @@ class AuthorityError(KecsError):
 
 class MachineError(KecsError, OSError):
     """The machine lacks or forbids what is needed: a kernel feature, a tool, a permission."""
-
-
-class CommandNotFoundError(KecsError):
-    """The command to run does not exist; 127 is what a shell answers."""
-
-    exit_code = 127
-
-
-class NotExecutableError(KecsError):
-    """The command to run can't be executed; 126 is what a shell answers."""
-
-    exit_code = 126
 
 
 class ProtocolError(KecsError, ValueError):

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from kecs.core.formats import LogFormat, Summary
 from kecs.core.names import DEFAULT_ACCOUNT
 
 LOCALSTACK_IMAGE = "localstack/localstack:4.14.0"
@@ -27,21 +28,6 @@ class ProxyMode(StrEnum):
     SIDECAR = "sidecar"
     DISABLED = "disabled"
     AUTO = "auto"
-
-
-class LogFormat(StrEnum):
-    """How calls are written as they happen."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class Summary(StrEnum):
-    """How calls are summed up at the end."""
-
-    TABLE = "table"
-    JSON = "json"
-    NONE = "none"
 
 
 def _matching(pattern: str, sentence: str) -> AfterValidator:

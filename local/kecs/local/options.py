@@ -3,27 +3,12 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from kecs.core import names
 from kecs.core.errors import UsageError
+from kecs.core.formats import LogFormat, Summary
 
 _PORT_MAX = 65535
-
-
-class LogFormat(StrEnum):
-    """How calls are written as they happen."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class SummaryFormat(StrEnum):
-    """How the calls are summed up at the end."""
-
-    TABLE = "table"
-    JSON = "json"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +41,7 @@ class RunOptions:
     inspect: bool = False
     keep: bool = False
     """Leave processes that outlive the command."""
-    summary: SummaryFormat = SummaryFormat.TABLE
+    summary: Summary = Summary.TABLE
     timings: bool = False
 
     def __post_init__(self) -> None:

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kecs.core.errors import UsageError
-from kecs.local.options import LogFormat, RunOptions, SummaryFormat
+from kecs.core.formats import LogFormat, Summary
+from kecs.local.options import RunOptions
 from kecs.local.summary import Row, Tally, as_json, duration, line, size
 
 _LINE_MAX = 1 << 20
@@ -68,11 +69,11 @@ class Reporter:
                         self._log.flush()
 
 
-def show_summary(rows: list[Row], summary: SummaryFormat) -> None:
+def show_summary(rows: list[Row], summary: Summary) -> None:
     """Write the summary to standard error: standard output is the command's."""
-    if summary is SummaryFormat.JSON:
+    if summary is Summary.JSON:
         print(json.dumps(as_json(rows)), file=sys.stderr)  # noqa: T201 - data for who asked for it
-    elif summary is SummaryFormat.TABLE and rows:
+    elif summary is Summary.TABLE and rows:
         console = Console(stderr=True, highlight=False)
         console.print(table(rows) if console.is_terminal else plain(rows), markup=False, soft_wrap=True)
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003 - this program is no example of typing
 
 import boto3
 from boto3.s3.transfer import TransferConfig

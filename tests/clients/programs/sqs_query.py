@@ -8,9 +8,6 @@ import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-credentials = boto3.Session().get_credentials()
-assert credentials
-
 
 def call(**parameters: str) -> ET.Element:
     url = "https://sqs.us-east-1.amazonaws.com/"
@@ -18,6 +15,8 @@ def call(**parameters: str) -> ET.Element:
     request = AWSRequest(
         "POST", url, data=body, headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     )
+    credentials = boto3.Session().get_credentials()
+    assert credentials
     SigV4Auth(credentials, "sqs", "us-east-1").add_auth(request)
     sent = urllib.request.Request(url, data=body.encode(), headers=dict(request.headers.items()), method="POST")
     with urllib.request.urlopen(sent) as response:

@@ -1,0 +1,242 @@
+"""The edge of `kecs run`: brings up what a run needs, runs the command, takes everything down again.
+
+Order matters. The emulator, which is slowest, is started first and comes up while the rest is made; the namespace is
+made before any thread exists, because only a single-threaded process may make or join a user namespace.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import certifi
+
+from kecs.aws.hosts import SUFFIXES
+from kecs.certs.leaf import Intermediate
+from kecs.certs.store import Authority, FileStore, default_directory
+from kecs.core import names
+from kecs.core.errors import BackendError
+from kecs.emulator.backend import Backend, detect
+from kecs.init_container import bundle
+from kecs.local import children, namespace, processes, publish, reporter, rundir
+from kecs.local.children import Child
+from kecs.local.environment import command_environment, region_of
+from kecs.local.namespace import Namespace
+from kecs.local.options import RunOptions
+from kecs.local.sidecar import Orders
+from kecs.sidecar.config import EngineMode, SidecarConfig
+
+_START_S = 60.0
+_TRUST_FILE_MAX = 16 << 20
+
+
+@dataclass(slots=True)
+class Timings:
+    """How long each part of the start took, in milliseconds. Parts overlap."""
+
+    started: float = field(default_factory=time.monotonic)
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time one part."""
+        before = time.monotonic()
+        yield
+        self.parts[name] = (time.monotonic() - before) * 1000
+
+    def __str__(self) -> str:
+        total = (time.monotonic() - self.started) * 1000
+        spent = ", ".join(f"{name} {part:.0f} ms" for name, part in self.parts.items())
+        return f"ready after {total:.0f} ms ({spent})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trust:
+    """What the command is told to trust, and who signs for it."""
+
+    authority: Authority
+    intermediate: Intermediate
+    variables: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """What is up when the command starts."""
+
+    namespace: Namespace
+    sidecar: Child
+    reporter: reporter.Reporter
+
+
+def run(options: RunOptions, base: Mapping[str, str]) -> int:
+    """Run the command; return its exit code. Raises KecsError when it can't be started."""
+    timings = Timings()
+    variables = {**base, **options.env}
+    processes.find_program(options.command[0], path=variables.get("PATH"), cwd=str(Path.cwd()))
+    backend = Backend.parse(options.backend) if options.backend else None
+    controlplane = Backend.parse(options.controlplane, source="--controlplane") if options.controlplane else None
+    with ExitStack() as stack:
+        log = reporter.open_log(options)
+        listeners = [(listener, one.inside_port) for one in options.publish for listener in publish.bind(one)]
+        directory = stack.enter_context(rundir.run_directory())
+        emulator = stack.enter_context(_emulator(options.account)) if backend is None else None
+        with timings.part("authority"):
+            trust = _trust(directory / "trust", base, variables)
+        with timings.part("namespace"):
+            inside = stack.enter_context(
+                namespace.create(namespace.Options(directory=directory, dns=options.dns, keep=options.keep))
+            )
+        region = options.region or region_of(variables, _aws_config(variables)) or names.DEFAULT_REGION
+        notes = list(trust.notes)
+        config = _config(options, emulator[1] if emulator else backend, controlplane, region, notes)
+        with timings.part("relay"):
+            running = _start(
+                stack,
+                inside,
+                log,
+                options,
+                Orders(
+                    sidecar=config.to_json(),
+                    chain=trust.intermediate.to_pem()[0].decode(),
+                    key=trust.intermediate.to_pem()[1].decode(),
+                    sockets=inside.sockets.describe(),
+                    publish=tuple((listener.fileno(), port) for listener, port in listeners),
+                    published=tuple((one.host_port, one.inside_port) for one in options.publish),
+                ),
+            )
+        for listener, _ in listeners:
+            listener.close()
+        if emulator is not None:
+            with timings.part("waited for the emulator"):
+                emulator[0].wait_ready(_START_S)
+        environment = command_environment(
+            base, trust=trust.variables, region=region, suffixes=SUFFIXES, extra=options.env
+        )
+        _say(options, [*notes, *environment.notes, *([str(timings)] if options.timings else [])])
+        return _command(options, running, environment.variables)
+
+
+def _command(options: RunOptions, running: _Running, variables: Mapping[str, str]) -> int:
+    """Start the command, wait for its end, and tell what happened."""
+    running.namespace.start(options.command, env=variables)
+    running.reporter.start()
+    code = running.namespace.wait()
+    notes = running.namespace.notes()
+    running.namespace.close()
+    running.sidecar.stop()
+    running.reporter.finish()
+    _say(options, notes)
+    reporter.show_summary(running.reporter.tally.rows(), options.summary)
+    return code
+
+
+def _say(options: RunOptions, notes: list[str] | tuple[str, ...]) -> None:
+    if not options.quiet:
+        for note in notes:
+            print(f"kecs: {note}", file=sys.stderr)  # noqa: T201 - for the person who typed the command
+
+
+@contextmanager
+def _emulator(account: str) -> Iterator[tuple[Child, Backend]]:
+    """Start the embedded emulator; calls wait in its socket's backlog until it is ready."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        child = children.start(
+            "emulator", "kecs.emulator", ["--fd", str(listener.fileno()), "--account", account], [listener.fileno()]
+        )
+        host, port = listener.getsockname()
+    try:
+        yield child, Backend(scheme="http", host=host, port=port)
+    finally:
+        child.stop()
+
+
+def _trust(directory: Path, base: Mapping[str, str], variables: Mapping[str, str]) -> _Trust:
+    now = datetime.now(UTC)
+    authority = FileStore(default_directory(base), permitted=SUFFIXES).load_or_create(now)
+    trust = bundle.trust(
+        directory,
+        own_roots=authority.root_pem,
+        public_roots=Path(certifi.where()).read_bytes(),
+        existing=variables,
+        read=_read,
+    )
+    bundle.write(trust.files)
+    return _Trust(
+        authority=authority,
+        intermediate=authority.new_intermediate(now),
+        variables=trust.variables,
+        notes=trust.warnings,
+    )
+
+
+def _read(name: str) -> bytes | None:
+    """Read a trust file of the caller's; None when it can't be read or is no plausible one."""
+    with contextlib.suppress(OSError, ValueError):
+        path = Path(name)
+        if path.is_file() and path.stat().st_size <= _TRUST_FILE_MAX:
+            return path.read_bytes()
+    return None
+
+
+def _aws_config(variables: Mapping[str, str]) -> str:
+    path = Path(variables.get("AWS_CONFIG_FILE") or Path(variables.get("HOME", "/")) / ".aws" / "config")
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _config(
+    options: RunOptions, backend: Backend | None, controlplane: Backend | None, region: str, notes: list[str]
+) -> SidecarConfig:
+    """Put together what the sidecar is told. `notes` gains what the person should know of the backend."""
+    profile = "embedded"
+    if backend is None:
+        raise BackendError("no backend")
+    if options.backend:
+        try:
+            profile = detect(backend).name
+        except BackendError as error:
+            profile = "generic"
+            notes.append(f"{error.message}; calls get a 503 until it does")
+    return SidecarConfig(
+        backend_host=backend.host,
+        backend_port=backend.port,
+        backend_tls=backend.scheme == "https",
+        profile=profile,
+        controlplane_host=controlplane.host if controlplane else "",
+        controlplane_port=controlplane.port if controlplane else 0,
+        region=region,
+        account=options.account,
+        engine=EngineMode.INSPECT if options.inspect else EngineMode.ON_DEMAND,
+    )
+
+
+def _start(stack: ExitStack, inside: Namespace, log: TextIO | None, options: RunOptions, orders: Orders) -> _Running:
+    """Start the sidecar outside, on the sockets made inside, and wait until it serves."""
+    records, records_inside = os.pipe()
+    descriptors = [*inside.sockets.descriptors(), *(descriptor for descriptor, _ in orders.publish)]
+    orders_fd = os.memfd_create("orders")
+    os.write(orders_fd, json.dumps(orders.as_json()).encode())
+    os.lseek(orders_fd, 0, os.SEEK_SET)
+    child = children.start(
+        "sidecar",
+        "kecs.local.sidecar",
+        ["--orders-fd", str(orders_fd), "--log-fd", str(records_inside)],
+        [*descriptors, orders_fd, records_inside],
+    )
+    stack.callback(child.stop)
+    os.close(records_inside)
+    os.close(orders_fd)
+    child.wait_ready(_START_S)
+    inside.sockets.close()
+    return _Running(namespace=inside, sidecar=child, reporter=reporter.Reporter(records, log, options.log_format))

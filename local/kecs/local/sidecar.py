@@ -1,0 +1,127 @@
+"""The sidecar of a run: `python -m kecs.local.sidecar`. It serves outside, on sockets that were made inside."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
+
+import uvloop
+
+from kecs.certs.leaf import Intermediate
+from kecs.local import publish
+from kecs.local.helper import Helper
+from kecs.local.options import Publish
+from kecs.local.publish import Publisher
+from kecs.local.sockets import Sockets
+from kecs.local.synhold import SynHold, dials_early
+from kecs.relay.decide import Connection, Dialled
+from kecs.relay.original import from_getsockname, from_redirect
+from kecs.sidecar.config import SidecarConfig
+from kecs.sidecar.service import Sidecar
+
+_DRAIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What a sidecar of a run is told once. It travels as JSON on an inherited descriptor: the key touches no disk."""
+
+    sidecar: str
+    """A SidecarConfig."""
+    chain: str
+    key: str
+    """The intermediate's, as PEM."""
+    sockets: str
+    """A description of `Sockets`."""
+    publish: tuple[tuple[int, int], ...] = ()
+    """Listening descriptors of the host, and the ports inside that they lead to."""
+    published: tuple[tuple[int, int], ...] = ()
+    """Host ports and inside ports."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the orders as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Read what `as_json` wrote."""
+        pairs = {name: tuple((int(one), int(other)) for one, other in said[name]) for name in ("publish", "published")}
+        return cls(sidecar=said["sidecar"], chain=said["chain"], key=said["key"], sockets=said["sockets"], **pairs)
+
+
+async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) -> None:
+    """Serve until SIGTERM or the end of the control pipe; then let requests in progress finish."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    _watch_end(loop, control_fd, stop)
+    sockets = Sockets.adopt(orders.sockets)
+    helper = Helper(loop, sockets.helper)
+    published = tuple(Publish(host_port=host, inside_port=inside) for host, inside in orders.published)
+
+    def dial(connection: Connection, done: Dialled) -> None:
+        hold.dial(connection, done)
+
+    sidecar = Sidecar(
+        SidecarConfig.from_json(orders.sidecar),
+        Intermediate.from_pem(orders.chain.encode(), orders.key.encode()),
+        log_fd=log_fd,
+        dial=dial,
+    )
+    hold = SynHold(
+        loop,
+        sockets.queue,
+        may_dial=lambda destination: dials_early(destination, allocated=sidecar.is_allocated),
+        refuses=lambda destination: publish.is_own(destination, published),
+        inside=helper if sockets.method.inside_first else None,
+    )
+    for listener in sockets.listeners:
+        sidecar.serve_tcp(listener, from_redirect if sockets.method.inside_first else from_getsockname)
+    sidecar.serve_dns(sockets.dns)
+    publisher = Publisher(helper)
+    for descriptor, port in orders.publish:
+        publisher.serve(socket.socket(fileno=descriptor), port)
+    os.write(ready_fd, b'{"ready":true}\n')
+    os.close(ready_fd)
+    await stop.wait()
+    await sidecar.drain(_DRAIN_S)
+    await publisher.close()
+    hold.close()
+    helper.close()
+
+
+def _watch_end(loop: asyncio.AbstractEventLoop, control_fd: int, stop: asyncio.Event) -> None:
+    """Stop when nobody holds the other end of the control pipe any more."""
+
+    def ended() -> None:
+        if not os.read(control_fd, 1):
+            loop.remove_reader(control_fd)
+            stop.set()
+
+    loop.add_reader(control_fd, ended)
+
+
+def main() -> None:
+    """Run the sidecar of a run."""
+    parser = argparse.ArgumentParser(prog="python -m kecs.local.sidecar", description=__doc__)
+    for name in ("orders", "log", "control", "ready"):
+        parser.add_argument(f"--{name}-fd", type=int, required=True)
+    options = parser.parse_args()
+    for descriptor in (options.log_fd, options.control_fd, options.ready_fd):
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - not for the engine's process
+    with os.fdopen(options.orders_fd) as file:
+        orders = Orders.from_json(json.load(file))
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve(orders, log_fd=options.log_fd, control_fd=options.control_fd, ready_fd=options.ready_fd))
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()
