@@ -6,21 +6,23 @@ As a program it is a server (`serve`) or a caller that becomes other users (`dia
 import json
 import os
 import selectors
+import shutil
 import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 
 from kecs.core.names import DNS_PORT, METADATA_IPV4, METADATA_IPV6, RELAY_PORT
 
 SO_ORIGINAL_DST = 80
 TIMEOUT_S = 20
-ROOT = Path(__file__).parents[1]
+NSENTER = shutil.which("nsenter") or "nsenter"
+"""Found before a test changes PATH."""
+INIT = (sys.executable, "-m", "kecs.init_container")
 POD = {4: "10.77.0.2", 6: "fd77::2"}
 WORLD = {4: "10.77.0.1", 6: "fd77::1"}
 SITE = {4: "203.0.113.7", 6: "2001:db8::7"}
@@ -37,9 +39,8 @@ class Call:
     protocol: str
     address: str
     port: int
-
-    def fields(self) -> tuple[int, int, str, str, int]:
-        return self.uid, self.gid, self.protocol, self.address, self.port
+    source: int = 0
+    """Source port; 0 for any."""
 
 
 class Namespace:
@@ -56,7 +57,7 @@ class Namespace:
         check: bool = True,
     ) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
-            ["nsenter", f"--net=/proc/{self.pid}/ns/net", *command],
+            [NSENTER, f"--net=/proc/{self.pid}/ns/net", *command],
             input=stdin,
             capture_output=True,
             text=True,
@@ -71,10 +72,13 @@ class Namespace:
     def ip(self, script: str) -> None:
         self.run("ip", "-batch", "-", stdin=script)
 
-    def init(self, *arguments: str, check: bool = True, **environ: str) -> "subprocess.CompletedProcess[str]":
-        """Run the init container's program."""
-        command = (sys.executable, "-m", "kecs.init_container", *arguments)
-        return self.run(*command, environ=environ, check=check)
+    def init(self, *arguments: str, **environ: str) -> str:
+        """Run the init container's program; it has to succeed."""
+        return self.run(*INIT, *arguments, environ=environ).stdout
+
+    def try_init(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        """Run it, whatever becomes of it."""
+        return self.run(*INIT, *arguments, environ=environ, check=False)
 
     def rules(self, backend: str) -> str:
         """Return both families' rules, without the comments that carry the time."""
@@ -82,7 +86,7 @@ class Namespace:
         return "".join(line for text in saved for line in text.splitlines(keepends=True) if not line.startswith("#"))
 
     def dial(self, calls: Sequence[Call]) -> list[str]:
-        asked = json.dumps([call.fields() for call in calls])
+        asked = json.dumps([asdict(call) for call in calls])
         said: list[str] = json.loads(self.run(sys.executable, __file__, "dial", stdin=asked).stdout)
         return said
 
@@ -128,7 +132,7 @@ def _addresses(addresses: Sequence[str]) -> str:
 
 @contextmanager
 def _serving(where: Namespace, listeners: list[str]) -> Iterator[None]:
-    command = ["nsenter", f"--net=/proc/{where.pid}/ns/net", sys.executable, __file__, "serve", *listeners]
+    command = [NSENTER, f"--net=/proc/{where.pid}/ns/net", sys.executable, __file__, "serve", *listeners]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         assert server.stdout.readline() == "ready\n"
@@ -188,21 +192,23 @@ def _original(connection: socket.socket) -> str:
     return f"{IPv4Address(address4)} {port}"
 
 
-def dial(calls: Sequence[tuple[int, int, str, str, int]]) -> list[str]:
+def dial(calls: Sequence[Call]) -> list[str]:
     """Make each call as its user and return who answered, or "refused"."""
     os.setgroups([])
-    return [_as(uid, gid, protocol, address, port) for uid, gid, protocol, address, port in calls]
+    return [_as_user(call) for call in calls]
 
 
-def _as(uid: int, gid: int, protocol: str, address: str, port: int) -> str:
-    os.setegid(gid)
-    os.seteuid(uid)
+def _as_user(call: Call) -> str:
+    os.setegid(call.gid)
+    os.seteuid(call.uid)
     try:
-        with _socket(protocol, address) as call:
-            call.connect((address, port))
-            if protocol == "udp":
-                call.send(b"?")
-            return call.recv(100).decode()
+        with _socket(call.protocol, call.address) as line:
+            if call.source:
+                line.bind((POD[ip_address(call.address).version], call.source))
+            line.connect((call.address, call.port))
+            if call.protocol == "udp":
+                line.send(b"?")
+            return line.recv(100).decode()
     except (ConnectionRefusedError, PermissionError):
         return "refused"
     except OSError as error:
@@ -216,4 +222,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(sys.argv[2:])
     else:
-        print(json.dumps(dial(json.load(sys.stdin))))  # noqa: T201 - the program's output
+        print(json.dumps(dial([Call(**call) for call in json.load(sys.stdin)])))  # noqa: T201 - the program's output

@@ -84,9 +84,19 @@ def test_without_a_relay_calls_are_refused_and_never_leave(backend: str) -> None
         for port in (443, 80)
     ]
     with namespace() as pod:
-        pod.ip(
-            "link add eth0 type veth peer name cable\nlink set cable up\naddr add 10.77.0.2/24 dev eth0\naddr add fd77::2/64 dev eth0 nodad\n"
-        )
+        pod.ip("link add eth0 type veth peer name cable\nlink set cable up\n")
+        pod.ip("addr add 10.77.0.2/24 dev eth0\naddr add fd77::2/64 dev eth0 nodad\n")
         pod.ip("link set eth0 up\nroute add default dev eth0\nroute add ::/0 dev eth0\n")
         pod.init("--rules-only", KECS_IPTABLES_BACKEND=backend)
         assert pod.dial(calls) == ["refused"] * 4
+
+
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_forwarder_may_reuse_a_source_port_of_the_application(backend: str, family: int) -> None:
+    """What conntrack remembers of the application's lookup would send the forwarder's own back to itself."""
+    users = (APP, PROXY, APP, PROXY)
+    calls = [Call(uid=uid, gid=gid, protocol="udp", address=SITE[family], port=53, source=40000) for uid, gid in users]
+    with pod_and_world() as pod:
+        pod.init("--rules-only", KECS_IPTABLES_BACKEND=backend, KECS_DNS_CAPTURE="true")
+        assert pod.dial(calls) == ["dns", "world", "dns", "world"]

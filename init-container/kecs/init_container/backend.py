@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -30,6 +31,13 @@ _NEEDS: Final[Mapping[Backend, str]] = {Backend.NFT: "NET_ADMIN", Backend.LEGACY
 _HINTS: Final[tuple[tuple[str, Callable[[Backend], str]], ...]] = (
     ("not permitted", lambda backend: f"the init container needs {_NEEDS[backend]}; a sandbox may refuse it"),
     ("ermission denied", lambda backend: f"the init container needs {_NEEDS[backend]} and to run as root"),
+    (
+        "unable to initialize table",  # all that the legacy tools say of either cause
+        lambda backend: (
+            f"the init container needs {_NEEDS[backend]}, and the node's kernel iptable_nat and iptable_filter;"
+            f" or try KECS_IPTABLES_BACKEND={_OTHER[backend]}"
+        ),
+    ),
     ("xtables lock", lambda _: "another program changes rules in this network namespace; end it"),
     (
         "",
@@ -85,7 +93,8 @@ class Tool:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise MachineError(f"{program} can't be run: {error}", hint="run it by hand to see why") from error
         if done.returncode:
-            said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+            lines = (line for line in done.stderr.splitlines() if not line.startswith("Try `"))
+            said = " ".join(" ".join(lines).split()) or f"exit code {done.returncode}"
             raise MachineError(f"{program} refused ({self.family}): {said}", hint=self._hint(said))
         return done.stdout
 
@@ -136,5 +145,12 @@ def _probe(tool: Tool, redirect: Redirect) -> None:
     """Make chains that nothing reaches and remove them: parsing alone does not ask the kernel."""
     try:
         tool.restore(rules.probe(redirect, tool.family))
-    finally:
-        tool.restore(rules.cleanup(tool.save(), prefix=rules.PROBE_PREFIX))
+    except MachineError:
+        with suppress(MachineError):  # the first refusal says why
+            _forget(tool)
+        raise
+    _forget(tool)
+
+
+def _forget(tool: Tool) -> None:
+    tool.restore(rules.cleanup(tool.save(), prefix=rules.PROBE_PREFIX))

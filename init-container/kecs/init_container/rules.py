@@ -70,30 +70,30 @@ def wanted(redirect: Redirect, family: Family, found: str = "") -> str:
     """Spell the rules that make `found` (what iptables-save says) into what we want. Applying it again changes nothing.
 
     `iptables-restore --noflush` empties the chains that the text declares and leaves all others alone; our jumps are
-    taken out and put first again, in one transaction per table.
+    taken out and put first again, chains that we no longer want are removed, in one transaction per table.
     """
-    ours = _found(found, PREFIX)
-    return "".join(
-        _text(
-            table.name,
-            [
-                *(f":{chain} - [0:0]" for chain in table.chains),
-                *ours.get(table.name, _Found()).deleted_jumps(),
-                *table.rules,
-                *(f"-I {chain} 1 {jump}" for chain, jump in table.jumps),
-            ],
-        )
-        for table in _tables(redirect, _DIALECTS[family])
+    there = _found(found, PREFIX)
+    texts = [_renewed(table, there.pop(table.name, _Found())) for table in _tables(redirect, _DIALECTS[family])]
+    return "".join([*texts, *(_text(table, ours.removal()) for table, ours in there.items() if ours.any)])
+
+
+def _renewed(table: "_Table", ours: "_Found") -> str:
+    stale = [chain for chain in ours.chains if chain not in table.chains]
+    return _text(
+        table.name,
+        [
+            *(f":{chain} - [0:0]" for chain in (*table.chains, *stale)),
+            *ours.deleted_jumps(),
+            *(f"-X {chain}" for chain in stale),
+            *table.rules,
+            *(f"-I {chain} 1 {jump}" for chain, jump in table.jumps),
+        ],
     )
 
 
 def cleanup(found: str, *, prefix: str = PREFIX) -> str:
     """Spell what takes our chains and jumps out of `found` and nothing else; empty when there are none."""
-    return "".join(
-        _text(table, [*ours.deleted_jumps(), *(f"-F {c}" for c in ours.chains), *(f"-X {c}" for c in ours.chains)])
-        for table, ours in _found(found, prefix).items()
-        if ours.jumps or ours.chains
-    )
+    return "".join(_text(table, ours.removal()) for table, ours in _found(found, prefix).items() if ours.any)
 
 
 def probe(redirect: Redirect, family: Family) -> str:
@@ -200,8 +200,15 @@ class _Found:
         self.chains: list[str] = []
         self.jumps: list[tuple[str, str]] = []
 
+    @property
+    def any(self) -> bool:
+        return bool(self.chains or self.jumps)
+
     def deleted_jumps(self) -> list[str]:
         return [f"-D {chain} {rule}" for chain, rule in self.jumps]
+
+    def removal(self) -> list[str]:
+        return [*self.deleted_jumps(), *(f"-F {c}" for c in self.chains), *(f"-X {c}" for c in self.chains)]
 
 
 def _found(saved: str, prefix: str) -> dict[str, _Found]:

@@ -22,16 +22,18 @@ class Applied:
     families: tuple[Family, ...]
 
 
-def families(config: Config) -> tuple[Family, ...]:
-    """Return the families to write rules for: those that this kernel speaks."""
-    if config.ipv6 is IPv6.OFF or not _IPV6_IN_KERNEL.exists():
-        return (Family.IPV4,)
-    return (Family.IPV4, Family.IPV6)
+def families(ipv6: IPv6, *, in_kernel: bool) -> tuple[Family, ...]:
+    """Return the families to write rules for. What the kernel does not speak needs none."""
+    return (Family.IPV4, Family.IPV6) if in_kernel and ipv6 is IPv6.AUTO else (Family.IPV4,)
+
+
+def _families(config: Config) -> tuple[Family, ...]:
+    return families(config.ipv6, in_kernel=_IPV6_IN_KERNEL.exists())
 
 
 def apply(config: Config) -> Applied:
     """Put the rules into this network namespace: all texts are checked before the first is applied."""
-    wanted = families(config)
+    wanted = _families(config)
     backend = find(config.backend, config.redirect, wanted)
     remove(other for other in Backend if other is not backend)
     texts = []
@@ -47,7 +49,7 @@ def apply(config: Config) -> Applied:
 
 def show(config: Config) -> str:
     """Return the texts that `apply` would give to iptables-restore in an empty namespace."""
-    return "".join(f"# {family}\n{rules.wanted(config.redirect, family)}" for family in families(config))
+    return "".join(f"# {family}\n{rules.wanted(config.redirect, family)}" for family in _families(config))
 
 
 def remove(backends: Iterable[Backend] = tuple(Backend)) -> None:
