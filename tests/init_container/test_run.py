@@ -193,6 +193,16 @@ def test_without_them_the_hint_names_them(pod: Namespace, backend: str, capabili
     assert needs in done.stderr.partition("hint: ")[2]
 
 
+READ_ONLY = "mount --bind /run /run && mount -o remount,bind,ro /run && exec python -m kecs.init_container --rules-only"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_read_only_root_file_system_does_no_harm(pod: Namespace, backend: str) -> None:
+    environ = {"KECS_IPTABLES_BACKEND": backend, "PATH": f"{Path(sys.executable).parent}:{CLEAN['PATH']}"}
+    done = pod.run("unshare", "--mount", "sh", "-c", READ_ONLY, environ=environ)
+    assert done.stdout == f"rules applied by {backend} for IPv4 and IPv6\n"
+
+
 @pytest.mark.parametrize(
     ("ipv6", "in_kernel", "expected"),
     [
