@@ -7,6 +7,7 @@ import pytest
 from certs_lab import PERMITTED, OpenSsl
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from kecs.certs.authority import (
@@ -17,10 +18,12 @@ from kecs.certs.authority import (
     ROOT_LIFETIME,
     Signer,
     certificate_pem,
+    fits,
     issue_intermediate,
     issue_issuer,
     issue_leaf,
     issue_root,
+    key_pem,
     new_key,
     permitted_domains,
 )
@@ -273,3 +276,14 @@ def test_an_intermediate_can_not_make_another(root: Signer, issuer: Signer, now:
     certificates = (leaf(below, now), below.certificate, between.certificate, issuer.certificate)
     said = openssl.verify(root=certificate_pem(root.certificate), chain=certificate_pem(*certificates))
     assert "path length constraint exceeded" in said
+
+
+def test_a_key_fits_its_own_certificate_alone(root: Signer, issuer: Signer) -> None:
+    assert fits(root.certificate, root.key)
+    assert not fits(root.certificate, issuer.key)
+    assert load_pem_private_key(key_pem(root.key), None).public_key() == root.certificate.public_key()
+
+
+def test_a_certificate_without_constraints_permits_nothing(root: Signer, issuer: Signer, now: datetime) -> None:
+    assert permitted_domains(leaf(issuer, now)) == ()
+    assert root.not_after == root.certificate.not_valid_after_utc

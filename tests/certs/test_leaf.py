@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from certs_lab import OpenSsl
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
-from kecs.certs.authority import Signer, certificate_pem, issue_leaf, key_pem, new_key
+from kecs.certs.authority import certificate_pem, key_pem, new_key
 from kecs.certs.leaf import Intermediate
 from kecs.certs.store import Authority
 from kecs.core.errors import AuthorityError
@@ -176,8 +178,15 @@ def test_a_chain_out_of_order_is_refused(authority: Authority, now: datetime) ->
         Intermediate.from_pem(chain, first.to_pem()[1])
 
 
-def test_a_certificate_without_constraints_is_refused(root: Signer, now: datetime) -> None:
-    key = new_key()
-    leaf = issue_leaf(root, key.public_key(), (x509.DNSName("a.amazonaws.com"),), now)
-    with pytest.raises(AuthorityError, match="is no CA"):
-        Intermediate.from_pem(certificate_pem(leaf), key_pem(key))
+def test_a_certificate_that_does_not_say_that_it_is_a_ca_is_refused(now: datetime) -> None:
+    key, name = new_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bare")])
+    bare = x509.CertificateBuilder(
+        subject_name=name,
+        issuer_name=name,
+        public_key=key.public_key(),
+        serial_number=1,
+        not_valid_before=now,
+        not_valid_after=now + timedelta(days=1),
+    ).sign(key, hashes.SHA256())
+    with pytest.raises(AuthorityError, match="CN=bare is no CA"):
+        Intermediate.from_pem(certificate_pem(bare), key_pem(key))

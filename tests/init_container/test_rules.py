@@ -29,6 +29,7 @@ FOREIGN = """\
 -A OUTPUT -m comment --comment "-j KECS_OUTPUT" -j ACCEPT
 -A OUTPUT -j LOG --log-prefix "goes -j KECS_OUTPUT "
 -A OUTPUT -m comment --comment "an odd \\" quote" -j ACCEPT
+-A OUTPUT -m comment --comment "no end -j KECS_OUTPUT
 -A MESH_OUTPUT -p tcp -j REDIRECT --to-ports 15001
 COMMIT
 *filter
@@ -107,7 +108,7 @@ def test_our_jumps_are_taken_out_before_they_are_put_first() -> None:
 def test_foreign_rules_that_look_like_ours_are_left_alone() -> None:
     assert wanted(Redirect(), Family.IPV4, FOREIGN) == wanted(Redirect(), Family.IPV4)
     assert cleanup(FOREIGN) == ""
-    assert rule_count(FOREIGN) == 5
+    assert rule_count(FOREIGN) == 6
 
 
 def test_cleaning_up_names_what_is_ours_and_nothing_else() -> None:
