@@ -11,8 +11,8 @@ from kecs.core.formats import LogFormat, Summary
 _CONTEXT: Final = {"ignore_unknown_options": False, "allow_interspersed_args": False}
 _SETTINGS: Final = {
     name: f"run.{name}"
-    for name in ("backend", "controlplane", "region", "account", "publish", "log", "log_format", "quiet", "summary")
-}
+    for name in ("backend", "controlplane", "region", "account", "publish", "log", "quiet", "summary")
+} | {"log_format": "run.logFormat"}
 """Flags that are settings too: those not given come from KECS_RUN_... variables and settings files."""
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from kecs.local.children import Child
 from kecs.local.environment import command_environment, region_of
 from kecs.local.namespace import Namespace
 from kecs.local.options import RunOptions
-from kecs.local.sidecar import Orders
+from kecs.local.orders import Orders
 from kecs.sidecar.config import EngineMode, SidecarConfig
 
 _START_S = 60.0
@@ -69,6 +69,14 @@ class _Trust:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Emulator:
+    """The embedded emulator, and where it listens."""
+
+    child: Child
+    address: Backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
     """What is up when the command starts."""
 
@@ -89,40 +97,56 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
         listeners = [(listener, one.inside_port) for one in options.publish for listener in publish.bind(one)]
         directory = stack.enter_context(rundir.run_directory())
         emulator = stack.enter_context(_emulator(options.account)) if backend is None else None
-        with timings.part("authority"):
-            trust = _trust(directory / "trust", base, variables)
-        with timings.part("namespace"):
-            inside = stack.enter_context(
-                namespace.create(namespace.Options(directory=directory, dns=options.dns, keep=options.keep))
-            )
+        inside, trust = _namespace_and_trust(stack, directory, options, base, timings)
         region = options.region or region_of(variables, _aws_config(variables)) or names.DEFAULT_REGION
         notes = list(trust.notes)
-        config = _config(options, emulator[1] if emulator else backend, controlplane, region, notes)
+        config = _config(options, backend or _address(emulator), controlplane, region, notes)
         with timings.part("relay"):
-            running = _start(
-                stack,
-                inside,
-                log,
-                options,
-                Orders(
-                    sidecar=config.to_json(),
-                    chain=trust.intermediate.to_pem()[0].decode(),
-                    key=trust.intermediate.to_pem()[1].decode(),
-                    sockets=inside.sockets.describe(),
-                    publish=tuple((listener.fileno(), port) for listener, port in listeners),
-                    published=tuple((one.host_port, one.inside_port) for one in options.publish),
-                ),
-            )
+            running = _start(stack, inside, log, options, _orders(options, config, trust, inside, listeners))
         for listener, _ in listeners:
             listener.close()
         if emulator is not None:
-            with timings.part("waited for the emulator"):
-                emulator[0].wait_ready(_START_S)
+            with timings.part("waiting for the emulator"):
+                emulator.child.wait_ready(_START_S)
         environment = command_environment(
             base, trust=trust.variables, region=region, suffixes=SUFFIXES, extra=options.env
         )
         _say(options, [*notes, *environment.notes, *([str(timings)] if options.timings else [])])
         return _command(options, running, environment.variables)
+
+
+def _namespace_and_trust(
+    stack: ExitStack, directory: Path, options: RunOptions, base: Mapping[str, str], timings: Timings
+) -> tuple[Namespace, _Trust]:
+    """Make what clients trust while a keeper makes the namespace."""
+    making = namespace.begin(namespace.Options(directory=directory, dns=options.dns, keep=options.keep))
+    try:
+        with timings.part("authority"):
+            trust = _trust(directory / "trust", base, {**base, **options.env})
+    except BaseException:
+        making.abandon()
+        raise
+    with timings.part("namespace"):
+        inside = stack.enter_context(making.ready())
+    return inside, trust
+
+
+def _orders(
+    options: RunOptions,
+    config: SidecarConfig,
+    trust: _Trust,
+    inside: Namespace,
+    listeners: Sequence[tuple[socket.socket, int]],
+) -> Orders:
+    chain, key = trust.intermediate.to_pem()
+    return Orders(
+        sidecar=config.to_json(),
+        chain=chain.decode(),
+        key=key.decode(),
+        sockets=inside.sockets.describe(),
+        publish=tuple((listener.fileno(), port) for listener, port in listeners),
+        published=tuple((one.host_port, one.inside_port) for one in options.publish),
+    )
 
 
 def _command(options: RunOptions, running: _Running, variables: Mapping[str, str]) -> int:
@@ -146,7 +170,7 @@ def _say(options: RunOptions, notes: list[str] | tuple[str, ...]) -> None:
 
 
 @contextmanager
-def _emulator(account: str) -> Iterator[tuple[Child, Backend]]:
+def _emulator(account: str) -> Iterator[_Emulator]:
     """Start the embedded emulator; calls wait in its socket's backlog until it is ready."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         child = children.start(
@@ -154,9 +178,15 @@ def _emulator(account: str) -> Iterator[tuple[Child, Backend]]:
         )
         host, port = listener.getsockname()
     try:
-        yield child, Backend(scheme="http", host=host, port=port)
+        yield _Emulator(child=child, address=Backend(scheme="http", host=host, port=port))
     finally:
         child.stop()
+
+
+def _address(emulator: _Emulator | None) -> Backend:
+    if emulator is None:
+        raise BackendError("there is no backend", hint="give --backend URL")
+    return emulator.address
 
 
 def _trust(directory: Path, base: Mapping[str, str], variables: Mapping[str, str]) -> _Trust:
@@ -196,12 +226,10 @@ def _aws_config(variables: Mapping[str, str]) -> str:
 
 
 def _config(
-    options: RunOptions, backend: Backend | None, controlplane: Backend | None, region: str, notes: list[str]
+    options: RunOptions, backend: Backend, controlplane: Backend | None, region: str, notes: list[str]
 ) -> SidecarConfig:
     """Put together what the sidecar is told. `notes` gains what the person should know of the backend."""
     profile = "embedded"
-    if backend is None:
-        raise BackendError("no backend")
     if options.backend:
         try:
             profile = detect(backend).name

@@ -8,52 +8,29 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Self
+from pathlib import Path
+from typing import Final
 
 import uvloop
 
+from kecs.aws.hosts import is_aws_name
 from kecs.certs.leaf import Intermediate
 from kecs.local import publish
 from kecs.local.helper import Helper
 from kecs.local.options import Publish
+from kecs.local.orders import Orders
 from kecs.local.publish import Publisher
 from kecs.local.sockets import Sockets
 from kecs.local.synhold import SynHold, dials_early
 from kecs.relay.decide import Connection, Dialled
 from kecs.relay.original import from_getsockname, from_redirect
+from kecs.sidecar import dns_stream
 from kecs.sidecar.config import SidecarConfig
+from kecs.sidecar.dns import Resolvers
 from kecs.sidecar.service import Sidecar
 
 _DRAIN_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """What a sidecar of a run is told once. It travels as JSON on an inherited descriptor: the key touches no disk."""
-
-    sidecar: str
-    """A SidecarConfig."""
-    chain: str
-    key: str
-    """The intermediate's, as PEM."""
-    sockets: str
-    """A description of `Sockets`."""
-    publish: tuple[tuple[int, int], ...] = ()
-    """Listening descriptors of the host, and the ports inside that they lead to."""
-    published: tuple[tuple[int, int], ...] = ()
-    """Host ports and inside ports."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the orders as a JSON object."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Self:
-        """Read what `as_json` wrote."""
-        pairs = {name: tuple((int(one), int(other)) for one, other in said[name]) for name in ("publish", "published")}
-        return cls(sidecar=said["sidecar"], chain=said["chain"], key=said["key"], sockets=said["sockets"], **pairs)
+_DNS_PORT: Final = 53
 
 
 async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) -> None:
@@ -66,8 +43,25 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     helper = Helper(loop, sockets.helper)
     published = tuple(Publish(host_port=host, inside_port=inside) for host, inside in orders.published)
 
+    def allocated(host: str) -> bool:
+        return sidecar.allocator.name_of(host) is not None
+
+    streams: set[asyncio.Task[None]] = set()
+    resolvers = Resolvers(Path("/etc/resolv.conf"))
+
     def dial(connection: Connection, done: Dialled) -> None:
-        hold.dial(connection, done)
+        if not sockets.dns or connection.destination.port != _DNS_PORT:
+            hold.dial(connection, done)
+            return
+        # DNS over TCP is answered here too, whichever server was asked
+        theirs, ours = socket.socketpair()
+        for one in (theirs, ours):
+            one.settimeout(0)
+        answering = dns_stream.serve(ours, sidecar.allocator, intercepted=is_aws_name, servers=resolvers.servers)
+        task = loop.create_task(answering)
+        streams.add(task)
+        task.add_done_callback(streams.discard)
+        loop.call_soon(done, theirs)
 
     sidecar = Sidecar(
         SidecarConfig.from_json(orders.sidecar),
@@ -78,7 +72,7 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     hold = SynHold(
         loop,
         sockets.queue,
-        may_dial=lambda destination: dials_early(destination, allocated=sidecar.is_allocated),
+        may_dial=lambda destination: dials_early(destination, allocated=allocated),
         refuses=lambda destination: publish.is_own(destination, published),
         inside=helper if sockets.method.inside_first else None,
     )
@@ -92,6 +86,8 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     os.close(ready_fd)
     await stop.wait()
     await sidecar.drain(_DRAIN_S)
+    for task in streams:
+        task.cancel()
     await publisher.close()
     hold.close()
     helper.close()

@@ -57,7 +57,7 @@ def sts() -> None:
     client = boto3.client("sts")
     identity = client.get_caller_identity()
     assert identity["Account"] == "000000000000", identity
-    role = client.assume_role(RoleArn="arn:aws:iam::000000000000:role/r", RoleSessionName="s")
+    role = client.assume_role(RoleArn="arn:aws:iam::000000000000:role/r", RoleSessionName="session")
     assert role["Credentials"]["SessionToken"]
 
 

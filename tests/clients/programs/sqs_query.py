@@ -24,7 +24,7 @@ def call(**parameters: str) -> ET.Element:
 
 
 def text(element: ET.Element, name: str) -> str:
-    return next(found.text or "" for found in element.iter() if found.tag.endswith(name))
+    return next(found.text or "" for found in element.iter() if found.tag.rpartition("}")[2] == name)
 
 
 url = text(call(Action="CreateQueue", QueueName="old"), "QueueUrl")
