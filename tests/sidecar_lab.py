@@ -8,13 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from kecs.aws.head import Answer, RequestHead
 from kecs.relay.decide import Address, Connection
-from kecs.sidecar.config import SidecarConfig
+from kecs.sidecar.config import EngineMode, SidecarConfig
 
 NOW = datetime(2026, 11, 21, 5, 28, 30, tzinfo=UTC)
 
 
 def configuration(**changes: object) -> SidecarConfig:
     values: dict[str, object] = {"backend_host": "127.0.0.1", "backend_port": 4566, "region": "eu-west-1", **changes}
+    values["engine"] = EngineMode(str(values.get("engine", "on-demand")))
     return SidecarConfig(**values)  # type: ignore[arg-type]  # the tests give what the fields want
 
 

@@ -136,7 +136,7 @@ class SidecarDecider(Decider):
         self.config = config
         self.routes = Routes.of(config)
         self.tally = Tally()
-        self._names = names or NoNames()
+        self._names = NoNames() if names is None else names  # one that has no names yet is false
         self._engine = engine
         self._log = log or (lambda _: None)
         self._admin = admin

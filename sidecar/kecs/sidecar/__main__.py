@@ -1,0 +1,98 @@
+"""The sidecar of a pod. Everything it is told is in its environment:
+
+KECS_SIDECAR_CONFIG             what `SidecarConfig.to_json` writes
+KECS_SIDECAR_CHAIN_FILE         the certificates from the intermediate to the issuer, PEM
+KECS_SIDECAR_KEY_FILE           the intermediate's key, PEM
+KECS_SIDECAR_DNS                "capture": answer DNS on DNS_PORT; anything else, or nothing: names resolve as usual
+KECS_SIDECAR_ADMIN_HOST         where the admin port listens; 127.0.0.1 when unset
+"""  # noqa: D400 - a table ends it
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from kecs.certs.leaf import Intermediate
+from kecs.core.errors import ConfigError, KecsError
+from kecs.core.names import ADMIN_PORT, DNS_PORT, RELAY_PORT
+from kecs.relay.original import from_redirect
+from kecs.sidecar.config import SidecarConfig
+from kecs.sidecar.dns import bind
+from kecs.sidecar.run import run
+from kecs.sidecar.service import Sidecar
+
+_LOOPBACKS: Final = ("127.0.0.1", "::1")
+
+
+def _read(environment: Mapping[str, str], name: str) -> bytes:
+    path = _value(environment, name)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{name}: {path} can't be read: {error.strerror}") from error
+
+
+def _value(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise ConfigError(f"{name} is not set", hint="the injector sets it; see kecs.sidecar.__main__")
+    return value
+
+
+def _addresses() -> tuple[str, ...]:
+    """Return the loopback addresses that this pod has."""
+    return _LOOPBACKS if _has_ipv6() else _LOOPBACKS[:1]
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=4096)
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} of {host} can't be listened on: {error.strerror}", hint="no other program may use it"
+        ) from error
+
+
+def start(environment: Mapping[str, str]) -> Sidecar:
+    """Build the sidecar on the running loop."""
+    config = SidecarConfig.from_json(_value(environment, "KECS_SIDECAR_CONFIG"))
+    chain, key = (_read(environment, f"KECS_SIDECAR_{what}_FILE") for what in ("CHAIN", "KEY"))
+    sidecar = Sidecar(config, Intermediate.from_pem(chain, key), log_fd=sys.stdout.fileno())
+    try:
+        for host in _addresses():
+            sidecar.serve_tcp(_listen(host, RELAY_PORT), from_redirect)
+        if environment.get("KECS_SIDECAR_DNS") == "capture":
+            sidecar.serve_dns([bind(host, DNS_PORT) for host in _addresses()])
+        sidecar.serve_admin(_listen(environment.get("KECS_SIDECAR_ADMIN_HOST") or _LOOPBACKS[0], ADMIN_PORT))
+    except BaseException:
+        sidecar.close()
+        raise
+    return sidecar
+
+
+def main() -> int:
+    """Run until told to end."""
+    try:
+        run(lambda: start(os.environ))
+    except KecsError as error:
+        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - the process' one way to say so
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201 - the same
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The sidecar: relay, decisions, DNS, metadata and records, wired to one loop and to sockets that others have made."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from kecs.aws.hosts import is_aws_name
+from kecs.certs.leaf import Intermediate
+from kecs.relay.contexts import Contexts
+from kecs.relay.decide import Address, Dial
+from kecs.relay.original import from_getsockname
+from kecs.relay.relay import Relay, RelayConfig
+from kecs.sidecar.accesslog import LogWriter, Record
+from kecs.sidecar.admin import Admin
+from kecs.sidecar.config import EngineMode, SidecarConfig
+from kecs.sidecar.decider import ADMIN, ENGINE, SidecarDecider
+from kecs.sidecar.dns import Allocator, DnsForwarder
+from kecs.sidecar.engine import Engine
+from kecs.sidecar.metrics import render
+
+_RESOLV_CONF: Final = Path("/etc/resolv.conf")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Sidecar:
+    """See the module. All methods belong to the loop's thread; sockets given to it are closed by it."""
+
+    def __init__(
+        self,
+        config: SidecarConfig,
+        intermediate: Intermediate,
+        *,
+        log_fd: int,
+        dial: Dial | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        relay_config: RelayConfig | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.config = config
+        self.loop = loop or asyncio.get_running_loop()
+        self.allocator = Allocator()
+        self.log = LogWriter(self.loop, log_fd)
+        self._intermediate = intermediate
+        self._clock = clock
+        self._draining = False
+        self._listeners = 0
+        self._forwarders: list[DnsForwarder] = []
+        self.engine: Engine | None = None
+        if config.engine is not EngineMode.OFF:
+            self.engine = Engine(self.loop, intermediate, inspect=config.engine is EngineMode.INSPECT, note=self._note)
+        self._admin = Admin(
+            certificate_end=lambda: self._intermediate.not_after,
+            listening=lambda: self._listeners > 0 and not self._draining,
+            metrics=lambda: render(self.decider.tally, self._counters(), self.log.dropped),
+            certificates=self._certificates,
+            clock=clock,
+        )
+        self.decider = SidecarDecider(
+            config,
+            names=self.allocator,
+            engine=self.engine,
+            log=self.log.write,
+            admin=self._admin.answer,
+            clock=clock,
+        )
+        self.contexts = Contexts(self._mint)
+        self.relay = Relay(self.decider, contexts=self.contexts, config=relay_config, loop=self.loop, dial=dial)
+        if self.engine is not None:
+            self.relay.listen(self.engine.way_back, origin=ENGINE)
+        if self.engine is not None and config.engine is EngineMode.INSPECT:
+            self.engine.wanted()  # whoever inspects wants to see the page before the first call
+
+    # sockets
+
+    def serve_tcp(
+        self, sock: socket.socket, original_destination: Callable[[socket.socket], Address] = from_getsockname
+    ) -> None:
+        """Serve redirected connections from a listening socket."""
+        self._listeners += 1
+        self.relay.listen(sock, original_destination=original_destination)
+
+    def serve_dns(self, sockets: Sequence[socket.socket], *, resolv_conf: Path = _RESOLV_CONF) -> None:
+        """Answer DNS on UDP sockets that have packet info; other names go to the resolvers of `resolv_conf`."""
+        forwarder = DnsForwarder(
+            self.loop, sockets, self.allocator, resolv_conf=resolv_conf, intercepted=self._intercepted
+        )
+        self._forwarders.append(forwarder)
+        forwarder.start()
+
+    def serve_admin(self, sock: socket.socket) -> None:
+        """Serve the admin port from a listening socket."""
+        self.relay.listen(sock, origin=ADMIN)
+
+    # the end
+
+    async def drain(self, deadline_s: float) -> None:
+        """Be unready, let requests finish until the deadline, then close everything."""
+        self._draining = True
+        await self.relay.drain(deadline_s)
+        self.close()
+
+    def close(self) -> None:
+        """Close everything; what the log still holds is written."""
+        self._draining = True
+        for forwarder in self._forwarders:
+            forwarder.close()
+        self._forwarders.clear()
+        self.relay.close()
+        if self.engine is not None:
+            self.engine.close()
+        self.log.close()
+
+    # parts
+
+    def renew(self, intermediate: Intermediate) -> None:
+        """Go on with a new intermediate: handshakes from now on use leaves of it."""
+        self._intermediate = intermediate
+        self.contexts.clear()
+        if self.engine is not None:
+            self.engine.renew(intermediate)
+
+    def _mint(self, names: tuple[str, ...]) -> tuple[bytes, bytes, datetime]:
+        return self._intermediate.mint(names, self._clock())
+
+    def _intercepted(self, name: str) -> bool:
+        # What is passed must reach its real address.
+        return is_aws_name(name) and not self.config.passes(name)
+
+    def _note(self, event: str, facts: Mapping[str, Any]) -> None:
+        now = self._clock()
+        record: Record = {"time": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z", "event": event, **facts}
+        self.log.write(record)
+
+    def _counters(self) -> dict[str, int]:
+        found = dict(self.relay.counters)
+        for forwarder in self._forwarders:
+            for key, count in forwarder.counters.items():
+                found[f"dns_{key}"] = found.get(f"dns_{key}", 0) + count
+        return found | {"leaves_minted": self.contexts.minted, "dns_names": len(self.allocator)}
+
+    def _certificates(self) -> dict[str, Any]:
+        certificate = self._intermediate.signer.certificate
+        return {
+            "subject": certificate.subject.rfc4514_string(),
+            "issuer": certificate.issuer.rfc4514_string(),
+            "serial_number": f"{certificate.serial_number:x}",
+            "not_before": certificate.not_valid_before_utc.isoformat(),
+            "not_after": certificate.not_valid_after_utc.isoformat(),
+            "permitted": list(self._intermediate.permitted),
+            "leaves_minted": self.contexts.minted,
+        }
