@@ -180,7 +180,13 @@ def test_servers_inside_and_outside_are_both_found(kecs: Kecs) -> None:
     """A port that somebody inside listens on is theirs; else the host's loopback answers."""
     with socket.create_server(("127.0.0.1", 0)) as database:
         port = database.getsockname()[1]
-        thread = threading.Thread(target=lambda: database.accept()[0].sendall(b"host speaks first\n"), daemon=True)
+
+        def speak() -> None:
+            client, _ = database.accept()
+            with client:
+                client.sendall(b"host speaks first\n")
+
+        thread = threading.Thread(target=speak, daemon=True)
         thread.start()
         code = f"""
 import socket

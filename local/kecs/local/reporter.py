@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -21,17 +22,21 @@ _LINE_MAX = 1 << 20
 _DRAIN_S = 5.0
 
 
-def open_log(options: RunOptions) -> TextIO | None:
+@contextlib.contextmanager
+def opened_log(options: RunOptions) -> Iterator[TextIO | None]:
     """Open where calls are written; None when nobody wants to see them."""
     if options.log == "-":
-        return None if options.quiet else sys.stderr
-    try:
-        return Path(options.log).open("a", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise UsageError(
-            f'--log is "{options.log}": {os.strerror(error.errno or 0).lower()}',
-            hint="name a file in a directory that exists and that you may write to, or `-` for standard error",
-        ) from error
+        yield None if options.quiet else sys.stderr
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(options.log).open("a", encoding="utf-8", buffering=1))
+        except OSError as error:
+            raise UsageError(
+                f'--log is "{options.log}": {os.strerror(error.errno or 0).lower()}',
+                hint="name a file in a directory that exists and that you may write to, or `-` for standard error",
+            ) from error
+        yield file
 
 
 class Reporter:

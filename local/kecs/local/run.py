@@ -93,7 +93,7 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
     backend = Backend.parse(options.backend) if options.backend else None
     controlplane = Backend.parse(options.controlplane, source="--controlplane") if options.controlplane else None
     with ExitStack() as stack:
-        log = reporter.open_log(options)
+        log = stack.enter_context(reporter.opened_log(options))
         listeners = [(listener, one.inside_port) for one in options.publish for listener in publish.bind(one)]
         directory = stack.enter_context(rundir.run_directory())
         emulator = stack.enter_context(_emulator(options.account)) if backend is None else None
@@ -119,7 +119,7 @@ def _namespace_and_trust(
     stack: ExitStack, directory: Path, options: RunOptions, base: Mapping[str, str], timings: Timings
 ) -> tuple[Namespace, _Trust]:
     """Make what clients trust while a keeper makes the namespace."""
-    making = namespace.begin(namespace.Options(directory=directory, dns=options.dns, keep=options.keep))
+    making = namespace.begin(namespace.Options(directory=directory, keep=options.keep))
     try:
         with timings.part("authority"):
             trust = _trust(directory / "trust", base, {**base, **options.env})
@@ -245,6 +245,7 @@ def _config(
         controlplane_port=controlplane.port if controlplane else 0,
         region=region,
         account=options.account,
+        dns_capture=options.dns,
         engine=EngineMode.INSPECT if options.inspect else EngineMode.ON_DEMAND,
     )
 

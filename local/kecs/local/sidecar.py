@@ -13,7 +13,6 @@ from typing import Final
 
 import uvloop
 
-from kecs.aws.hosts import is_aws_name
 from kecs.certs.leaf import Intermediate
 from kecs.local import publish
 from kecs.local.helper import Helper
@@ -57,7 +56,9 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
         theirs, ours = socket.socketpair()
         for one in (theirs, ours):
             one.settimeout(0)
-        answering = dns_stream.serve(ours, sidecar.allocator, intercepted=is_aws_name, servers=resolvers.servers)
+        answering = dns_stream.serve(
+            ours, sidecar.allocator, intercepted=sidecar.intercepted, servers=resolvers.servers
+        )
         task = loop.create_task(answering)
         streams.add(task)
         task.add_done_callback(streams.discard)

@@ -13,7 +13,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from kecs.core.errors import ProtocolError
@@ -34,6 +34,12 @@ _DATAGRAM: Final = 1 << 16
 _DNS_PORT: Final = 53
 _AWS_PORTS: Final = frozenset({80, 443})
 _METADATA: Final = frozenset(METADATA_IPV4 + METADATA_IPV6)
+_NEVER_AWS: Final = tuple(
+    map(
+        ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
+    )
+)
+"""Loopback and private networks: no AWS name leads there but through a VPC, which nothing here is in."""
 _OWN: Final = frozenset({OWN_IPV4, OWN_IPV6})
 _NO_ANSWER: Final = frozenset({errno.ETIMEDOUT})
 
@@ -46,7 +52,8 @@ def dials_early(destination: Address, *, allocated: Callable[[str], bool]) -> bo
     """
     if destination.host in _METADATA or destination.port == _DNS_PORT or allocated(destination.host):
         return False
-    return destination.port not in _AWS_PORTS or not ip_address(destination.host).is_global
+    address = ip_address(destination.host)
+    return destination.port not in _AWS_PORTS or any(address in network for network in _NEVER_AWS)
 
 
 def stays_inside(destination: Address) -> bool:

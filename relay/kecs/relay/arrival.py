@@ -6,11 +6,13 @@ import errno
 import socket
 import ssl
 import struct
+from dataclasses import replace
 from typing import Final, Protocol
 
 from kecs.relay import peek
 from kecs.relay.config import RelayConfig
 from kecs.relay.decide import (
+    Address,
     Connection,
     Decider,
     Dial,
@@ -28,6 +30,7 @@ from kecs.relay.upstream import Dialling
 
 _RESET: Final = struct.pack("ii", 1, 0)
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_HTTPS: Final = 443
 _SILENT: Final = Peeked(wire=Wire.SILENT)
 
 
@@ -228,6 +231,9 @@ class Arrival:
             self.abort("client_reset")
             return
         self.proxied = True
+        # what comes now is meant for whom CONNECT named, not for the proxy
+        named = Address(self.peeked.name, self.peeked.port or _HTTPS)
+        self.connection = replace(self.connection, destination=named)
         self._timer = self._floor.loop.call_later(self._floor.config.peek_timeout_s, self._silent)
         self._peek()
 

@@ -53,6 +53,8 @@ class SidecarConfig:
     pass_hosts: tuple[str, ...] = ()
     """AWS names that are passed undecrypted, exact or with a leading `*.`."""
     engine: EngineMode = EngineMode.ON_DEMAND
+    dns_capture: bool = True
+    """Answer AWS names ourselves; else DNS is only forwarded."""
 
     def __post_init__(self) -> None:
         _check_endpoint("backend", self.backend_host, self.backend_port)
@@ -125,7 +127,12 @@ def _check_endpoint(what: str, host: str, port: int) -> None:
         )
 
 
-_TYPES: Final[dict[str, type]] = {"backend_port": int, "controlplane_port": int, "backend_tls": bool}
+_TYPES: Final[dict[str, type]] = {
+    "backend_port": int,
+    "controlplane_port": int,
+    "backend_tls": bool,
+    "dns_capture": bool,
+}
 
 
 def _typed(key: str, value: Any) -> Any:

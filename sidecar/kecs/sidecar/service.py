@@ -88,7 +88,7 @@ class Sidecar:
     def serve_dns(self, sockets: Sequence[socket.socket], *, resolv_conf: Path = _RESOLV_CONF) -> None:
         """Answer DNS on UDP sockets that have packet info; other names go to the resolvers of `resolv_conf`."""
         forwarder = DnsForwarder(
-            self.loop, sockets, self.allocator, resolv_conf=resolv_conf, intercepted=self._intercepted
+            self.loop, sockets, self.allocator, resolv_conf=resolv_conf, intercepted=self.intercepted
         )
         self._forwarders.append(forwarder)
         forwarder.start()
@@ -128,9 +128,10 @@ class Sidecar:
     def _mint(self, names: tuple[str, ...]) -> tuple[bytes, bytes, datetime]:
         return self._intermediate.mint(names, self._clock())
 
-    def _intercepted(self, name: str) -> bool:
+    def intercepted(self, name: str) -> bool:
+        """Say whether the DNS forwarder answers a name itself."""
         # What is passed must reach its real address.
-        return is_aws_name(name) and not self.config.passes(name)
+        return self.config.dns_capture and is_aws_name(name) and not self.config.passes(name)
 
     def _note(self, event: str, facts: Mapping[str, Any]) -> None:
         now = self._clock()

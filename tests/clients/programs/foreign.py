@@ -11,6 +11,7 @@ with (
     socket.create_connection((host, port), timeout=10) as raw,
     context.wrap_socket(raw, server_hostname="server.example") as tls,
 ):
+    certificate = tls.getpeercert(binary_form=True) or b""
     tls.sendall(b"GET / HTTP/1.0\r\n\r\n")
     answer = b"".join(iter(lambda: tls.recv(65536), b""))
-    print(hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest(), answer.rsplit(b"\r\n", 1)[-1].decode())
+    print(hashlib.sha256(certificate).hexdigest(), answer.rsplit(b"\r\n", 1)[-1].decode())
