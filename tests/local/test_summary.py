@@ -88,6 +88,11 @@ def test_a_call_is_one_line_of_eighty_columns() -> None:
     assert len(text) <= 80
 
 
+def test_metadata_requests_are_lines_too() -> None:
+    record = {"time": "2026-11-21T04:05:06.789Z", "event": "metadata", "method": "PUT", "address": "169.254.169.254"}
+    assert line(record | {"status": 200}) == "04:05:06 metadata PUT 169.254.169.254       -              200"
+
+
 def test_a_failed_call_says_why() -> None:
     assert line(call(status=503, reason="upstream_connect")).endswith("upstream_connect")
 

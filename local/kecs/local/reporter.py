@@ -67,7 +67,9 @@ class Reporter:
                 except ValueError:
                     continue  # a line cut short by the sidecar's sudden death
                 self.tally.add(record)
-                if self._log is not None:
+                if record.get("event") == "inspect":
+                    print(f"kecs: mitmweb shows the calls at {record.get('url')}", file=sys.stderr)  # noqa: T201 - for the person
+                elif self._log is not None:
                     text = raw.decode(errors="replace").rstrip("\n") if self._format is LogFormat.JSON else line(record)
                     with contextlib.suppress(OSError):  # a full disk or a closed terminal must not end the run
                         self._log.write(text + "\n")

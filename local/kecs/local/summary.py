@@ -112,6 +112,9 @@ def line(record: Record) -> str:
         took = duration(float(record.get("duration_ms", 0)))
         region, status = record.get("region") or "-", record.get("status", 0)
         return f"{clock} {what:<34} {region:<14} {status:>3} {took:>7} {moved:>9}{reason}"
+    if record.get("event") == "metadata":
+        what = f"metadata {record.get('method')} {record.get('address')}"
+        return f"{clock} {what:<34} {'-':<14} {record.get('status', 0):>3}"
     rest = " ".join(f"{key}={value}" for key, value in record.items() if key not in {"time", "event", "level", "hint"})
     hint = f"\n         hint: {record['hint']}" if record.get("hint") else ""
     return f"{clock} {record.get('event')} {rest}{hint}"
