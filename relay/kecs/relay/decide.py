@@ -145,7 +145,7 @@ class Exchange:
     """Body bytes as on the wire."""
     upstream: Upstream | None = None
     started: float = 0.0
-    """Seconds of the loop's monotonic clock."""
+    """Seconds of time.monotonic(): uvloop's own clock counts whole milliseconds."""
     ended: float = 0.0
     reason: str = ""
     """Empty when all went well; else a Failure, or why the request was refused."""

@@ -1,5 +1,6 @@
 """The client's side of HTTP/1.1: requests in order, one at a time, on a connection that is kept alive."""
 
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
@@ -163,7 +164,7 @@ class Session:
 
     def _new_exchange(self) -> Exchange:
         head = RequestHead(method=b"", target=b"", fields=())
-        return Exchange(connection=self._connection, name=self.name, head=head, started=self._begun)
+        return Exchange(connection=self._connection, name=self.name, head=head, started=time.monotonic())
 
     def _accept(self, request: Request) -> None:
         exchange = self._exchange or self._new_exchange()
@@ -357,7 +358,7 @@ class Session:
     def _record(self, reason: str) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.ended = self._means.loop.time()
+            exchange.ended = time.monotonic()
             exchange.reason = exchange.reason or reason
             self._means.decider.record(exchange)
 
