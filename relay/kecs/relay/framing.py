@@ -24,6 +24,12 @@ _TARGET: Final = re.compile(rb"[!-~\x80-\xff]+$")
 HOP_BY_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
 """Fields that belong to one connection. Transfer-Encoding stays: bodies are forwarded as they are framed."""
 
+_REQUEST_HOP_BY_HOP: Final = HOP_BY_HOP | {b"upgrade", b"http2-settings"}
+_CONNECTION_OPTIONS: Final = frozenset({b"", b"close", b"keep-alive"})
+_NEVER_NOMINATED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"expect"})
+_UNSEEN: Final = re.compile(rb"(?:^|[,\s])(?:h2c|tls)(?:[,/\s]|$)", re.IGNORECASE)
+"""Upgrades whose further requests nobody could decide on."""
+
 
 class Body(Protocol):
     """Follows a body through the bytes of its connection."""
@@ -157,14 +163,15 @@ class Chunked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request head and what its framing says."""
+    """A request head, without what `Connection` nominates, and what its framing says."""
 
     head: RequestHead
     body: Body
     keep_alive: bool
     http_1_0: bool
     expects_continue: bool
-    upgrade: bool
+    upgrade: bytes
+    """The protocols that the client would change to, as far as that is passed on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,12 +243,12 @@ def request(raw: bytes, *, fields_max: int) -> Request:
     if facts.coding and version == "1.0":
         raise ProtocolError("an HTTP/1.0 request has a Transfer-Encoding")
     return Request(
-        head=_origin_form(head),
+        head=_origin_form(facts.strip(head)),
         body=facts.body() or NoBody(),
         keep_alive=facts.keep_alive(version),
         http_1_0=version == "1.0",
-        expects_continue=facts.expects_continue,
-        upgrade=facts.upgrade and b"upgrade" in facts.connection,
+        expects_continue=facts.expects_continue and version == "1.1",
+        upgrade=facts.upgrade if b"upgrade" in facts.connection and not _UNSEEN.search(facts.upgrade) else b"",
     )
 
 
@@ -260,22 +267,27 @@ def _origin_form(head: RequestHead) -> RequestHead:
     return RequestHead(method=head.method, target=path if path.startswith(b"/") else b"/" + path, fields=head.fields)
 
 
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"host", b"expect", b"upgrade"})
+
+
 @dataclass(slots=True)
 class _Facts:
     """The fields that decide on framing."""
 
     lengths: list[bytes]
-    coding: bytes
-    connection: frozenset[bytes]
-    hosts: int
-    expects_continue: bool
-    upgrade: bool
+    coding: bytes = b""
+    connection: frozenset[bytes] = frozenset()
+    hosts: int = 0
+    expects_continue: bool = False
+    upgrade: bytes = b""
 
     @classmethod
     def read(cls, fields: Fields) -> "_Facts":
-        facts = cls([], b"", frozenset(), 0, expects_continue=False, upgrade=False)
+        facts = cls([])
         for name, value in fields:
             key = name.lower()
+            if key not in _FRAMING:
+                continue
             if key == b"content-length":
                 facts.lengths.append(value)
             elif key == b"transfer-encoding":
@@ -286,9 +298,19 @@ class _Facts:
                 facts.hosts += 1
             elif key == b"expect":
                 facts.expects_continue = value.lower() == b"100-continue"
-            elif key == b"upgrade":
-                facts.upgrade = True
+            else:
+                facts.upgrade = facts.upgrade + b", " + value if facts.upgrade else value
         return facts
+
+    def strip[Head: (RequestHead, ResponseHead)](self, head: Head) -> Head:
+        """Drop what `Connection` nominates (RFC 9110 section 7.6.1), before anybody adds fields of these names."""
+        nominated = self.connection - _CONNECTION_OPTIONS
+        if not nominated:
+            return head
+        for name in nominated:
+            if name in _NEVER_NOMINATED or name.startswith(b"x-amz-"):
+                raise ProtocolError(f"Connection nominates {name[:40]!r}, which is for the other end")
+        return head.with_fields(drop=nominated)
 
     def keep_alive(self, version: str) -> bool:
         return b"keep-alive" in self.connection if version == "1.0" else b"close" not in self.connection
@@ -323,19 +345,24 @@ def response(raw: bytes, *, method: bytes) -> Response:
     facts = _Facts.read(tuple(seen.fields))
     bodiless = method == b"HEAD" or status in _NO_BODY or status < 200  # noqa: PLR2004 - interim answers
     body: Body = NoBody() if bodiless else facts.body() or UntilClose()
+    version = parser.get_http_version()
+    faulty = version == "1.0" and facts.coding != b""  # RFC 9112 section 6.1
     return Response(
-        head=ResponseHead(status=status, reason=seen.reason, fields=tuple(seen.fields)),
+        head=facts.strip(ResponseHead(status=status, reason=seen.reason, fields=tuple(seen.fields))),
         body=body,
-        keep_alive=facts.keep_alive(parser.get_http_version()) and not isinstance(body, UntilClose),
+        keep_alive=facts.keep_alive(version) and not faulty and not isinstance(body, UntilClose),
     )
 
 
-def write_request(head: RequestHead, *, upgrade: bool) -> bytes:
-    """Spell a request head for an upstream; the connection's own fields are ours to set."""
-    lines = [b"%b %b HTTP/1.1" % (head.method, head.target)]
-    lines += [b"%b: %b" % field for field in head.fields if field[0].lower() not in HOP_BY_HOP]
+def write_request(head: RequestHead, *, upgrade: bytes, http_1_0: bool = False) -> bytes:
+    """Spell a request head for an upstream; the connection's own fields are ours to set.
+
+    A client of HTTP/1.0 asks in its own version, or it would get chunks that it can't read.
+    """
+    lines = [b"%b %b %b" % (head.method, head.target, b"HTTP/1.0" if http_1_0 else b"HTTP/1.1")]
+    lines += [b"%b: %b" % field for field in head.fields if field[0].lower() not in _REQUEST_HOP_BY_HOP]
     if upgrade:
-        lines.append(b"Connection: upgrade")
+        lines.append(b"Connection: upgrade\r\nUpgrade: %b" % upgrade)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 

@@ -101,7 +101,7 @@ class Transfer:
         self._finished = False
         self._sent: list[bytes] | None = []
         """All that the upstream was told, as long as that may have to be said again; None when it can't."""
-        self._out = framing.write_request(forward.head, upgrade=request.upgrade)
+        self._out = framing.write_request(forward.head, upgrade=request.upgrade, http_1_0=request.http_1_0)
         self.deadline = 0.0
 
     def start(self, first: bytes) -> None:
