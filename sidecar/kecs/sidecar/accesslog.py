@@ -36,7 +36,8 @@ def _text(value: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in value[:_TEXT_MAX])
 
 
-def _time(now: datetime) -> str:
+def timestamp(now: datetime) -> str:
+    """Spell a time as every record does: UTC, milliseconds."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
 
 
@@ -59,13 +60,13 @@ def exchange_record(exchange: Exchange, now: datetime) -> Record | None:
     method = _text(exchange.head.method.decode("latin-1"))
     if isinstance(context, MetadataContext):
         return {
-            "time": _time(now), "event": "metadata", "address": context.address, "method": method, **common,
+            "time": timestamp(now), "event": "metadata", "address": context.address, "method": method, **common,
             "reason": exchange.reason,
         }  # fmt: skip
     if isinstance(context, CallContext):
         call = context.call
         return {
-            "time": _time(now), "event": "call", "service": call.service, "operation": call.operation,
+            "time": timestamp(now), "event": "call", "service": call.service, "operation": call.operation,
             "region": call.region, **common, "upstream": _endpoint(exchange.upstream),
             "request_id": _text(context.request_id), "host": call.host, "method": method,
             "verdict": _verdict(exchange), "reason": exchange.reason,
@@ -73,7 +74,7 @@ def exchange_record(exchange: Exchange, now: datetime) -> Record | None:
     if not exchange.name:
         return None
     return {
-        "time": _time(now), "event": "invalid", "host": _text(exchange.name), "method": method, **common,
+        "time": timestamp(now), "event": "invalid", "host": _text(exchange.name), "method": method, **common,
         "reason": exchange.reason,
     }  # fmt: skip
 
@@ -99,7 +100,7 @@ def connection_record(
         return None
     host = connection.destination.host
     record: Record = {
-        "time": _time(now),
+        "time": timestamp(now),
         "event": event,
         "host": _text(name),
         "destination": f"{f'[{host}]' if ':' in host else host}:{connection.destination.port}",
@@ -136,7 +137,7 @@ class LogWriter:
         self._lines.append(line)
         self._size += len(line)
         if self._timer is None:
-            self._timer = self._loop.call_later(0, self._flush)
+            self._timer = self._loop.call_later(_GATHER_S, self._flush)
 
     def close(self, *, wait_s: float = 1.0) -> None:
         """Write what is left, waiting this long at most for the reader."""
@@ -188,6 +189,8 @@ class LogWriter:
 
 
 _RETRY_S: Final = 0.02
+_GATHER_S: Final = 0.05
+"""Lines of this long are written together: waking the reader for each costs more than the relay's own work."""
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
