@@ -159,6 +159,12 @@ def test_when_the_engine_takes_over(*, mode: EngineMode, wire: Wire, alpn: tuple
     assert not isinstance(without.connection(connection(), peeked), Handover)
 
 
+def test_the_engine_gets_no_connection_without_a_name() -> None:
+    made = SidecarDecider(configuration(engine=EngineMode.INSPECT), names=Given(), engine=Waiting())
+    found = made.connection(connection(GIVEN), Peeked(wire=Wire.TLS, alpn=("h2",)))
+    assert found == Terminate(name="sqs.eu-west-1.amazonaws.com")
+
+
 def forwarded(made: SidecarDecider, head: RequestHead, name: str = S3, on: Connection | None = None) -> Forward:
     found = made.request(exchange(head, name, on), b"")
     assert isinstance(found, Forward)

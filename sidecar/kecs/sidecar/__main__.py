@@ -5,6 +5,7 @@ KECS_SIDECAR_CHAIN_FILE         the certificates from the intermediate to the is
 KECS_SIDECAR_KEY_FILE           the intermediate's key, PEM
 KECS_SIDECAR_DNS                "capture": answer DNS on DNS_PORT; anything else, or nothing: names resolve as usual
 KECS_SIDECAR_ADMIN_HOST         where the admin port listens; 127.0.0.1 when unset
+KECS_SIDECAR_{RELAY,DNS,ADMIN}_PORT   other ports than those of `kecs.core.names`
 """  # noqa: D400 - a table ends it
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from kecs.certs.leaf import Intermediate
-from kecs.core.errors import ConfigError, KecsError
+from kecs.core.errors import ConfigError, KecsError, MachineError
 from kecs.core.names import ADMIN_PORT, DNS_PORT, RELAY_PORT
 from kecs.relay.original import from_redirect
 from kecs.sidecar.config import SidecarConfig
@@ -24,6 +25,7 @@ from kecs.sidecar.run import run
 from kecs.sidecar.service import Sidecar
 
 _LOOPBACKS: Final = ("127.0.0.1", "::1")
+_PORT_MAX: Final = 65535
 
 
 def _read(environment: Mapping[str, str], name: str) -> bytes:
@@ -39,6 +41,16 @@ def _value(environment: Mapping[str, str], name: str) -> str:
     if not value:
         raise ConfigError(f"{name} is not set", hint="the injector sets it; see kecs.sidecar.__main__")
     return value
+
+
+def _port(environment: Mapping[str, str], what: str, usual: int) -> int:
+    name = f"KECS_SIDECAR_{what}_PORT"
+    value = environment.get(name, "")
+    if not value:
+        return usual
+    if not value.isdecimal() or not 0 < int(value) <= _PORT_MAX:
+        raise ConfigError(f"{name} {value!r} is no port", hint="1 to 65535")
+    return int(value)
 
 
 def _addresses() -> tuple[str, ...]:
@@ -60,22 +72,36 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=4096)
     except OSError as error:
-        raise ConfigError(
-            f"port {port} of {host} can't be listened on: {error.strerror}", hint="no other program may use it"
-        ) from error
+        raise _taken(host, port, error) from error
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise _taken(host, port, error) from error
+
+
+def _taken(host: str, port: int, error: OSError) -> MachineError:
+    why = os.strerror(error.errno or 0).lower()
+    return MachineError(f"port {port} of {host} can't be listened on: {why}", hint="no other program may use it")
 
 
 def start(environment: Mapping[str, str]) -> Sidecar:
     """Build the sidecar on the running loop."""
     config = SidecarConfig.from_json(_value(environment, "KECS_SIDECAR_CONFIG"))
     chain, key = (_read(environment, f"KECS_SIDECAR_{what}_FILE") for what in ("CHAIN", "KEY"))
+    ports = {
+        what: _port(environment, what, usual)
+        for what, usual in (("RELAY", RELAY_PORT), ("DNS", DNS_PORT), ("ADMIN", ADMIN_PORT))
+    }
     sidecar = Sidecar(config, Intermediate.from_pem(chain, key), log_fd=sys.stdout.fileno())
     try:
         for host in _addresses():
-            sidecar.serve_tcp(_listen(host, RELAY_PORT), from_redirect)
+            sidecar.serve_tcp(_listen(host, ports["RELAY"]), from_redirect)
         if environment.get("KECS_SIDECAR_DNS") == "capture":
-            sidecar.serve_dns([bind(host, DNS_PORT) for host in _addresses()])
-        sidecar.serve_admin(_listen(environment.get("KECS_SIDECAR_ADMIN_HOST") or _LOOPBACKS[0], ADMIN_PORT))
+            sidecar.serve_dns([_bind(host, ports["DNS"]) for host in _addresses()])
+        sidecar.serve_admin(_listen(environment.get("KECS_SIDECAR_ADMIN_HOST") or _LOOPBACKS[0], ports["ADMIN"]))
     except BaseException:
         sidecar.close()
         raise

@@ -190,6 +190,8 @@ class SidecarDecider(Decider):
         return Terminate(name=name) if peeked.wire is Wire.TLS else Serve()
 
     def _needs_engine(self, peeked: Peeked) -> bool:
+        if not peeked.name:
+            return False  # the engine has the name from the client or not at all
         match self.config.engine:
             case EngineMode.OFF:
                 return False

@@ -97,6 +97,9 @@ class Tls(TlsConfig):  # type: ignore[misc]  # mitmproxy is untyped to us
         """Take options but those of the certificate store."""
         super().configure(updated - {"certs", "confdir", "key_size", "cert_passphrase"})
 
+    def running(self) -> None:
+        """Load no store: the original does so once more here."""
+
     def get_cert(self, conn_context: Any) -> certs.CertStoreEntry:
         """Return a leaf of ours."""
         return self.certstore.entry(conn_context.client.sni or "")
@@ -223,7 +226,7 @@ async def _serve(settings: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run until standard input ends."""
-    logging.getLogger("mitmproxy").setLevel(logging.ERROR)
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="engine: %(message)s")
     asyncio.run(_serve(json.loads(sys.stdin.readline())))
 
 

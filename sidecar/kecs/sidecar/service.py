@@ -13,7 +13,7 @@ from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Dial
 from kecs.relay.original import from_getsockname
 from kecs.relay.relay import Relay, RelayConfig
-from kecs.sidecar.accesslog import LogWriter, Record
+from kecs.sidecar.accesslog import LogWriter, Record, timestamp
 from kecs.sidecar.admin import Admin
 from kecs.sidecar.config import EngineMode, SidecarConfig
 from kecs.sidecar.decider import ADMIN, ENGINE, SidecarDecider
@@ -134,8 +134,7 @@ class Sidecar:
         return self.config.dns_capture and is_aws_name(name) and not self.config.passes(name)
 
     def _note(self, event: str, facts: Mapping[str, Any]) -> None:
-        now = self._clock()
-        record: Record = {"time": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z", "event": event, **facts}
+        record: Record = {"time": timestamp(self._clock()), "event": event, **facts}
         self.log.write(record)
 
     def _counters(self) -> dict[str, int]:
