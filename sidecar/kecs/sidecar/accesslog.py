@@ -16,6 +16,7 @@ from kecs.sidecar.context import CallContext, MetadataContext
 type Record = dict[str, Any]
 
 _TEXT_MAX: Final = 256
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _DISTRUST: Final = "tls_alert_"
 _CLIENT_LEFT: Final = frozenset({"client_closed", "client_reset", "closed", "tls_client_closed"})
 TRUST_HINT: Final = (
@@ -33,12 +34,14 @@ _HINTS: Final[Mapping[str, str]] = {
 
 def _text(value: str) -> str:
     """Bound what a client or a backend has spelled; control characters can't get into a terminal."""
+    if len(value) <= _TEXT_MAX and value.isprintable():
+        return value
     return "".join(c if c.isprintable() else "?" for c in value[:_TEXT_MAX])
 
 
 def timestamp(now: datetime) -> str:
     """Spell a time as every record does: UTC, milliseconds."""
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
+    return now.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _endpoint(upstream: Upstream | None) -> str:
@@ -130,7 +133,7 @@ class LogWriter:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Take a record; it is written now or soon."""
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        line = _encode(record).encode() + b"\n"
         if self._broken or len(line) > select.PIPE_BUF or self._size + len(line) > self._bytes_max:
             self.dropped += 1
             return
