@@ -234,7 +234,8 @@ class Arrival:
         # what comes now is meant for whom CONNECT named, not for the proxy
         named = Address(self.peeked.name, self.peeked.port or _HTTPS)
         self.connection = replace(self.connection, destination=named)
-        self._timer = self._floor.loop.call_later(self._floor.config.peek_timeout_s, self._silent)
+        # nobody else can be meant, so the client is given the time that a request's head has
+        self._timer = self._floor.loop.call_later(self._floor.config.head_timeout_s, self._silent)
         self._peek()
 
     def _take_over(self) -> None:
@@ -255,10 +256,14 @@ class Arrival:
     def _terminate(self, name: str) -> None:
         try:
             context = self._floor.context(name)
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except Exception as error:  # noqa: BLE001 - whoever mints leaves is not ours to know
+            self._floor.loop.call_exception_handler({"message": f"no TLS context for {name}", "exception": error})
+            self.abort("tls_setup_failed")
+            return
+        try:
             self._handshake = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
-        except (OSError, ValueError) as error:
-            self.abort(f"tls_setup_failed: {error}")
+        except (OSError, ValueError):  # it is connected no more
+            self.abort("client_reset")
             return
         self._timer = self._floor.loop.call_later(
             self._floor.config.head_timeout_s, lambda: self.abort("tls_handshake_timeout")

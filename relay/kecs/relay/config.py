@@ -31,6 +31,8 @@ class RelayConfig:
     connections_max: int = 8192
     pool_max: int = 256
     """Idle connections kept to one backend."""
+    pool_idle_timeout_s: float = 60.0
+    """An idle connection to a backend is closed after this long."""
     pipelined_bytes_max: int = 65536
     """How much of following requests is read while one is answered."""
     replay_bytes_max: int = 65536

@@ -33,6 +33,17 @@ def _address(host: str, port: int) -> Address:
     return Address(host.removeprefix("::ffff:") if "." in host else host.split("%", 1)[0], port)
 
 
+def is_local(host: str) -> bool:
+    """Whether this is an address of the machine (or namespace) we are in: only such can be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
 def client_of(sock: socket.socket) -> Address:
     """Return the peer's address."""
     host, port = sock.getpeername()[:2]

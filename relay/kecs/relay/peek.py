@@ -18,8 +18,8 @@ _CLIENT_HELLO: Final = 0x01
 _SERVER_NAME: Final = 0
 _ALPN: Final = 16
 _RECORD_MAX: Final = 16384 + 256
-_METHOD: Final = re.compile(rb"[A-Z][A-Z-]{0,19}(?: |$)")
-_REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) (\S+) HTTP/1\.[01]$")
+_METHOD: Final = re.compile(rb"[A-Z][A-Z-]{0,19}(?: |\Z)")
+_REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) (\S+) HTTP/1\.[01]\Z")
 _OTHER: Final = Peeked(wire=Wire.OTHER)
 
 

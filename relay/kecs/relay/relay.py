@@ -1,6 +1,7 @@
 """The relay: listeners, the connections they accept, their deadlines, and a quiet end."""
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
@@ -13,7 +14,7 @@ from kecs.relay.arrival import Arrival
 from kecs.relay.config import RelayConfig
 from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Connection, Decider, Dial, Refuse
-from kecs.relay.original import client_of, from_getsockname
+from kecs.relay.original import client_of, from_getsockname, is_local
 from kecs.relay.session import Session
 from kecs.relay.stream import Stream
 from kecs.relay.transfer import Means
@@ -33,8 +34,16 @@ type OriginalDestination = Callable[[socket.socket], Address]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Listener:
     sock: socket.socket
+    address: Address
     origin: str
     original_destination: OriginalDestination
+
+    def is_own(self, destination: Address) -> bool:
+        """Whether dialling the destination would arrive here again."""
+        if destination.port != self.address.port:
+            return False
+        anywhere = self.address.host in {"0.0.0.0", "::"}
+        return destination.host == self.address.host or (anywhere and is_local(destination.host))
 
 
 @dataclass(slots=True)
@@ -55,14 +64,21 @@ class Relay:
         config: RelayConfig | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         dial: Dial | None = None,
+        upstream_tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
-        self.decider = decider
         self.config = config or RelayConfig()
         self.loop = loop or asyncio.get_running_loop()
+        self.decider = decider
         self.dial = dial or default_dial(self.loop, timeout_s=self.config.dial_timeout_s)
         self.counters: dict[str, int] = defaultdict(int)
         self.contexts = contexts
-        self._pool = Pool(self.loop, kept=self.config.pool_max, timeout_s=self.config.connect_timeout_s)
+        self._pool = Pool(
+            self.loop,
+            kept=self.config.pool_max,
+            kept_s=self.config.pool_idle_timeout_s,
+            timeout_s=self.config.connect_timeout_s,
+            tls=upstream_tls,
+        )
         self._means = Means(
             loop=self.loop, decider=decider, config=self.config, pool=self._pool, counters=self.counters
         )
@@ -91,7 +107,14 @@ class Relay:
     ) -> None:
         """Accept on a listening socket, which is closed at the end."""
         sock.settimeout(0)
-        listener = _Listener(sock=sock, origin=origin, original_destination=original_destination)
+        with contextlib.suppress(OSError):  # what is accepted inherits it; there may be sockets that are not TCP
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener = _Listener(
+            sock=sock,
+            address=Address(*sock.getsockname()[:2]),
+            origin=origin,
+            original_destination=original_destination,
+        )
         self._listeners.append(listener)
         self.loop.add_reader(sock.fileno(), self._accept, listener)
 
@@ -161,7 +184,7 @@ class Relay:
         if self.open > self.config.connections_max:
             self.counters["connections_over_limit"] += 1
             arrival.abort("connections_over_limit")
-        elif listener.origin == "redirect" and destination == Address(*listener.sock.getsockname()[:2]):
+        elif listener.origin == "redirect" and listener.is_own(destination):
             arrival.verdict = Refuse(reason="loop")
             arrival.abort("loop")  # nobody wanted to go here but by mistake; dialling it would arrive here again
         else:
@@ -195,6 +218,7 @@ class Relay:
         """Note the end of an arrival that nobody took over."""
         self._arrivals.pop(arrival.connection.number, None)
         self.counters["refused"] += 1
+        self.counters[f"refused_{reason}"] += 1
         self.decider.closed(arrival.connection, arrival.verdict, arrival.peeked, reason, 0, 0)
         self._ended()
 
@@ -224,6 +248,7 @@ class Relay:
         now = self.loop.time()
         for session in list(self._sessions):
             session.check(now)
+        self._pool.prune(now)
         for passing in list(self._passing.values()):
             if passing.tunnel.touched:
                 passing.tunnel.touched = False

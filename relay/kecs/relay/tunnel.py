@@ -26,7 +26,7 @@ class _Direction:
     """From one socket to the other."""
 
     __slots__ = (
-        "_kept", "_pipe", "_reading", "_tunnel", "_writing", "carried", "done", "fill", "sink", "source",
+        "_copies", "_kept", "_pipe", "_reading", "_tunnel", "_writing", "carried", "done", "fill", "sink", "source",
     )  # fmt: skip
 
     def __init__(self, tunnel: "Tunnel", source: socket.socket, sink: socket.socket, first: bytes) -> None:
@@ -39,6 +39,8 @@ class _Direction:
         """Bytes in the pipe."""
         self._kept = first
         self._pipe: tuple[int, int] | None = None
+        self._copies = False
+        """There were no descriptors for a pipe."""
         self._reading = False
         self._writing = False
 
@@ -64,12 +66,16 @@ class _Direction:
             self._reading = False
             self._tunnel.loop.remove_reader(self.source.fileno())
 
+    @property
+    def _bulky(self) -> bool:
+        return self.carried >= _SPLICE_AFTER and not self._copies
+
     def pump(self) -> None:
         """Carry what is there."""
         self._tunnel.touched = True
         try:
             for _ in range(_ROUNDS):
-                if not (self._splice() if self.carried >= _SPLICE_AFTER else self._copy()):
+                if not (self._splice() if self._bulky else self._copy()):
                     return
         except (BlockingIOError, InterruptedError):
             return
@@ -94,7 +100,10 @@ class _Direction:
         return len(data) == _COPY
 
     def _splice(self) -> bool:
-        read, write = self._pipe or self._open_pipe()
+        pipe = self._pipe or self._open_pipe()
+        if pipe is None:
+            return self._copy()
+        read, write = pipe
         if not self.fill:
             self.fill = os.splice(self.source.fileno(), write, _PIPE, flags=_SPLICE_FLAGS)
             if not self.fill:
@@ -113,8 +122,12 @@ class _Direction:
             self.carried += sent
         return True
 
-    def _open_pipe(self) -> tuple[int, int]:
-        self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    def _open_pipe(self) -> tuple[int, int] | None:
+        try:
+            self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            self._copies = True
+            return None
         with contextlib.suppress(OSError):  # the user's pipe pages may be used up
             import fcntl  # noqa: PLC0415 - only bulk needs it
 

@@ -205,7 +205,12 @@ class Connecting:
 
     def _secure(self, sock: socket.socket) -> None:
         name = self._upstream.tls_name
-        wrapped = self._tls().wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        try:
+            wrapped = self._tls().wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        except (OSError, ValueError) as error:  # it was reset meanwhile, or the name is none
+            sock.close()
+            self._finish(OSError(errno.EPROTO, f"TLS can't be spoken with {name}: {error}"))
+            return
 
         def finished(error: OSError | None) -> None:
             self._finish(error if error is not None else Stream(self._loop, wrapped, self._owner))
@@ -227,19 +232,29 @@ def _is_address(host: str) -> bool:
 class Pool:
     """Idle connections by upstream, the newest first."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, kept: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        kept: int,
+        kept_s: float,
+        timeout_s: float,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    ) -> None:
         self._loop = loop
         self._kept = kept
+        self._kept_s = kept_s
         self._timeout_s = timeout_s
-        self._idle: defaultdict[Upstream, deque[Stream]] = defaultdict(deque)
+        self._idle: defaultdict[Upstream, deque[tuple[Stream, float]]] = defaultdict(deque)
         self._owner = _Idle(self)
+        self._make_tls = tls
         self._tls: ssl.SSLContext | None = None
 
     def idle(self, upstream: Upstream) -> Stream | None:
         """Return a connection that was used before, or None."""
         streams = self._idle.get(upstream)
         while streams:
-            stream = streams.pop()
+            stream, _ = streams.pop()
             if not stream.closed and not stream.eof:
                 return stream
         return None
@@ -252,15 +267,22 @@ class Pool:
             return
         stream.owner = self._owner
         stream.resume()
-        streams.append(stream)
+        streams.append((stream, self._loop.time()))
 
     def forget(self, stream: Stream) -> None:
         """Drop a connection that its backend ended."""
         stream.close()
         for streams in self._idle.values():
-            if stream in streams:
-                streams.remove(stream)
-                return
+            for kept in streams:
+                if kept[0] is stream:
+                    streams.remove(kept)
+                    return
+
+    def prune(self, now: float) -> None:
+        """Close what nobody has used for long: a firewall on the way may have forgotten it by now."""
+        for streams in self._idle.values():
+            while streams and now - streams[0][1] > self._kept_s:
+                streams.popleft()[0].close()
 
     def dial(self, upstream: Upstream, done: Connected) -> "Connecting":
         """Connect anew. The stream that `done` gets has no owner yet and does not read yet."""
@@ -268,12 +290,12 @@ class Pool:
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = self._make_tls()
         return self._tls
 
     def close(self) -> None:
         """Close all idle connections."""
         for streams in self._idle.values():
-            for stream in streams:
+            for stream, _ in streams:
                 stream.close()
         self._idle.clear()
