@@ -1,6 +1,7 @@
 """The DNS forwarder: AWS names are answered, everything else is forwarded as it came."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from kecs.aws.hosts import is_aws_name
 from kecs.core.names import SYNTHETIC_RANGE
+from kecs.sidecar import dns_stream
 from kecs.sidecar.dns import DnsForwarder, bind
 from kecs.sidecar.dns_names import Allocator, is_query, reply_to
 
@@ -201,3 +203,46 @@ def test_a_reply_with_another_id_is_not_taken(tmp_path: Path) -> None:
     with resolver(forged) as port:
         raw, _ = run(query, "nameserver 127.0.0.1\n", tmp_path, port=port)
     assert dns.message.from_wire(raw).rcode() == dns.rcode.SERVFAIL
+
+
+def over_tcp(*queries: bytes) -> list[bytes]:
+    """Send queries one after the other over one connection, then end; returns the replies."""
+
+    async def talk() -> bytes:
+        loop = asyncio.get_running_loop()
+        client, server = socket.socketpair()
+        with client:
+            for one in (client, server):
+                one.settimeout(0)
+            task = loop.create_task(
+                dns_stream.serve(server, Allocator(), intercepted=is_aws_name, servers=lambda: (), timeout_s=1)
+            )
+            for query in queries:
+                await loop.sock_sendall(client, len(query).to_bytes(2) + query)
+            client.shutdown(socket.SHUT_WR)
+            found = b""
+            with contextlib.suppress(ConnectionResetError):  # it has ended without reading everything
+                while piece := await loop.sock_recv(client, 4096):
+                    found += piece
+            await task
+            return found
+
+    raw, replies = asyncio.run(talk()), []
+    while raw:
+        size = int.from_bytes(raw[:2])
+        replies.append(raw[2 : 2 + size])
+        raw = raw[2 + size :]
+    return replies
+
+
+def test_over_tcp_aws_names_are_answered_and_others_fail_without_a_resolver() -> None:
+    aws, other = ask(S3), ask("example.com")
+    first, second, third = map(dns.message.from_wire, over_tcp(aws.to_wire(), other.to_wire(), aws.to_wire()))
+    assert aws.is_response(first)
+    assert first.answer[0][0].to_text() == third.answer[0][0].to_text() == "198.19.0.1"
+    assert (second.id, second.rcode()) == (other.id, dns.rcode.SERVFAIL)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"x", b"\0" * 11, bytes([0, 0, 0x80]) + bytes(20)])
+def test_over_tcp_what_is_no_query_ends_the_connection(garbage: bytes) -> None:
+    assert over_tcp(garbage, ask(S3).to_wire()) == []

@@ -10,6 +10,7 @@ import pytest
 from sidecar_service_lab import Got, Lab, backend, laboratory
 
 from kecs.core.names import IMDS_IPV4
+from kecs.relay.decide import Connection, Dialled
 
 S3 = "b.s3.eu-west-1.amazonaws.com"
 
@@ -136,3 +137,50 @@ def test_draining_ends_everything(tmp_path: Path) -> None:
         lab.run(lab.sidecar.drain(5))
         with pytest.raises(ConnectionRefusedError):
             lab.connect()
+
+
+def test_what_was_meant_for_a_plain_proxy_is_served_here(tmp_path: Path) -> None:
+    """A client that is told of a proxy sends whole URLs: the relay dials nobody with them."""
+    got: list[Got] = []
+    with backend(got) as port, laboratory(tmp_path, port=port, engine="off") as lab:
+        dialled: list[Connection] = []
+
+        def dial(connection: Connection, done: Dialled) -> None:
+            dialled.append(connection)
+            done(OSError("closed"))
+
+        lab.sidecar.relay.dial = dial
+        with lab.connect(port=80) as sock:
+            sock.sendall(f"GET http://{S3}/k HTTP/1.1\r\nHost: {S3}\r\n\r\n".encode())
+            status = int(sock.recv(1000).split()[1])
+    assert dialled == []
+    assert (status, [one.path for one in got]) == (200, ["/k"])
+
+
+def test_a_host_that_is_not_awss_is_answered_421_and_the_connection_goes_on(tmp_path: Path) -> None:
+    got: list[Got] = []
+    with backend(got) as port, laboratory(tmp_path, port=port, engine="off") as lab:
+        with lab.tls(S3) as tls:
+            tls.sendall(b"GET /a HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            assert tls.recv(4096).startswith(b"HTTP/1.1 421")
+            tls.sendall(f"GET /b HTTP/1.1\r\nHost: {S3}\r\n\r\n".encode())
+            assert tls.recv(4096).startswith(b"HTTP/1.1 200")
+        records = lab.records()
+    assert [one.path for one in got] == ["/b"]
+    assert [(one["status"], one["verdict"], one["reason"]) for one in records] == [
+        (421, "answer", "misdirected"),
+        (200, "intercept", ""),
+    ]
+
+
+def test_bad_requests_are_answered_in_the_services_own_form(tmp_path: Path) -> None:
+    with laboratory(tmp_path, port=1, engine="off") as lab:
+        with lab.tls(S3) as tls:
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            answer = b""
+            while piece := tls.recv(4096):
+                answer += piece
+        records = lab.records()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"<Error><Code>BadRequest</Code>" in answer
+    assert [(one["event"], one["status"]) for one in records] == [("invalid", 400)]
