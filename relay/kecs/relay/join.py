@@ -2,19 +2,23 @@
 
 from collections.abc import Callable
 
-from kecs.relay.stream import HIGH_WATER, Stream
+from kecs.relay.stream import HIGH_WATER, CrashError, Stream
 
 
 class Joined:
     """Owner of both streams. `done` gets the reason of the end."""
 
-    __slots__ = ("_client", "_done", "_server")
+    __slots__ = ("_client", "_done", "_server", "touched")
 
     def __init__(self, client: Stream, server: Stream, done: Callable[[str], None], *, first: bytes = b"") -> None:
         self._client, self._server, self._done = client, server, done
+        self.touched = True
+        """Whether anything moved since this was last set to False."""
         client.owner = server.owner = self
         if first:
             server.write(first)
+        if client.eof:
+            server.shutdown()
         client.resume()
         server.resume()
 
@@ -23,6 +27,7 @@ class Joined:
 
     def received(self, stream: Stream, data: bytes) -> None:
         """Carry bytes to the other side."""
+        self.touched = True
         other = self._other(stream)
         other.write(data)
         if other.buffered > HIGH_WATER:
@@ -30,22 +35,26 @@ class Joined:
 
     def ended(self, stream: Stream) -> None:
         """Pass the end on; when both have ended, it is over."""
-        other = self._other(stream)
-        other.shutdown()
-        if other.eof or other.closed:
-            self._done("")
+        self._other(stream).shutdown()
+        self._end_when_sent()
 
-    def lost(self, stream: Stream, error: OSError) -> None:  # noqa: ARG002 - the protocol's
+    def lost(self, stream: Stream, error: OSError) -> None:
         """Break the other side too."""
         self._other(stream).abort()
-        self._done("reset")
+        self._done("internal_error" if isinstance(error, CrashError) else "reset")
 
     def drained(self, stream: Stream) -> None:
         """Go on reading what this side can take again."""
+        self.touched = True
         self._other(stream).resume()
+        self._end_when_sent()
+
+    def _end_when_sent(self) -> None:
+        streams = (self._client, self._server)
+        if all(stream.eof and not stream.buffered for stream in streams):
+            self._done("")
 
     def close(self) -> None:
         """End both."""
         for stream in (self._client, self._server):
-            if not stream.closed:
-                stream.close()
+            stream.close()

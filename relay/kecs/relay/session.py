@@ -11,11 +11,12 @@ from kecs.relay import framing
 from kecs.relay.decide import Connection, Exchange, Failure
 from kecs.relay.framing import Body, Chunked, Request
 from kecs.relay.join import Joined
-from kecs.relay.stream import HIGH_WATER, Stream
+from kecs.relay.stream import HIGH_WATER, LOW_WATER, CrashError, Stream
 from kecs.relay.transfer import Means, Transfer
 
 _KEEP: Final = ((b"Connection", b"keep-alive"),)
 _CLOSE: Final = ((b"Connection", b"close"),)
+_OVERHEAD_MAX: Final = 65536
 _REASONS: Final = {
     200: b"OK", 201: b"Created", 204: b"No Content", 206: b"Partial Content", 301: b"Moved Permanently", 302: b"Found",
     304: b"Not Modified", 307: b"Temporary Redirect", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden",
@@ -45,8 +46,8 @@ class Session:
     """Owner of a client's stream. `closed` is called once, at the end."""
 
     __slots__ = (
-        "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange", "_in",
-        "_last", "_means", "_request", "_searched", "_state", "_stream", "_transfer", "_wanted", "deadline",
+        "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange", "_held",
+        "_in", "_last", "_means", "_request", "_searched", "_state", "_stream", "_transfer", "_wanted", "deadline",
         "http_1_0", "joined", "name", "received_bytes", "sent_bytes",
     )  # fmt: skip
 
@@ -61,11 +62,13 @@ class Session:
         self._in = bytearray()
         self._searched = 0
         self._state = _State.HEAD
+        self._held = False
+        """The upstream takes no more of the body for now."""
         self._request: Request | None = None
         self._body: Body | None = None
         self._exchange: Exchange | None = None
         self._transfer: Transfer | None = None
-        self._collected = b""
+        self._collected = bytearray()
         self._wanted = 0
         self._discarding = False
         """The rest of the body is read and dropped: the answer came before its end."""
@@ -101,19 +104,29 @@ class Session:
         self._advance()
 
     def ended(self, stream: Stream) -> None:  # noqa: ARG002 - the protocol's
-        """The client sends no more: a request that is complete still gets its response."""
-        self._last = True
-        if self._state is not _State.WAIT:
-            self._end("" if self._state in {_State.HEAD, _State.LINGER} and not self._in else "client_closed")
+        """The client sends no more: requests that are complete still get their responses."""
+        if self._state in {_State.SHOW, _State.BODY}:
+            self._end("client_closed")
+        elif self._state in {_State.HEAD, _State.LINGER}:
+            self._leave_when_sent()
 
     def lost(self, stream: Stream, error: OSError) -> None:  # noqa: ARG002 - the protocol's
         """The client's connection broke."""
-        self._end("client_reset")
+        if isinstance(error, CrashError):
+            self._means.counters["internal_errors"] += 1
+            self._end("internal_error")
+        else:
+            self._end("client_reset")
 
-    def drained(self, stream: Stream) -> None:  # noqa: ARG002 - the protocol's
+    def drained(self, stream: Stream) -> None:
         """The client took what was buffered."""
         if self._transfer is not None:
             self._transfer.pause(full=False)
+        elif self._state is _State.LINGER and not stream.buffered:
+            if stream.closed or stream.eof:
+                self._end("")
+            else:
+                self.deadline = self._means.loop.time() + self._means.config.linger_s
 
     # requests
 
@@ -173,7 +186,7 @@ class Session:
         self.http_1_0 = request.http_1_0
         self._last = self._last or not request.keep_alive
         self._body = request.body
-        self._collected = b""
+        self._collected.clear()
         self._means.counters["requests"] += 1
         self._wanted = 0 if request.body.done else self._means.decider.body_wanted(self._connection, request.head)
         if self._wanted:
@@ -199,9 +212,10 @@ class Session:
             return False
         self._collected += data[:count]
         del self._in[:count]
-        shown = bytes(body.shown) if isinstance(body, Chunked) else self._collected
-        if body.done or len(shown) >= self._wanted:
-            self._decide(shown[: self._wanted])
+        shown = body.shown if isinstance(body, Chunked) else self._collected
+        # chunk extensions count here, or a client could make us collect kilobytes for each byte that is shown
+        if body.done or len(shown) >= self._wanted or len(self._collected) > self._wanted + _OVERHEAD_MAX:
+            self._decide(bytes(shown[: self._wanted]))
             return True
         return False
 
@@ -209,7 +223,9 @@ class Session:
         exchange, request = self._exchange, self._request
         if exchange is None or request is None or self._body is None:
             return
-        collected, self._collected = self._collected, b""
+        collected = bytes(self._collected)
+        self._collected.clear()
+        self._held = False
         exchange.request_bytes = len(collected)
         decision = self._means.decider.request(exchange, shown)
         self._state = _State.WAIT if self._body.done else _State.BODY
@@ -231,8 +247,7 @@ class Session:
         try:
             count = body.take(data)
         except ProtocolError as error:
-            self._abandon()
-            self._refuse(error.status, error.message)
+            self._give_up_body(error.status, error.message)
             return b""
         taken = data if count == len(data) else data[:count]
         if self._exchange is not None:
@@ -268,9 +283,11 @@ class Session:
 
     def hold(self, *, full: bool) -> None:
         """Stop or go on reading the request: the upstream can't take more, or can again."""
+        self._held = full
         if full:
             self._stream.pause()
-        elif self._state in {_State.BODY, _State.JOINED}:
+        elif self._state is _State.BODY:
+            self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
             self._stream.resume()
 
     def closing_fields(self, *, keep_alive: bool) -> Fields:
@@ -314,7 +331,7 @@ class Session:
         self._transfer = None
         self._record("")
         self._state = _State.JOINED
-        self.deadline = 0.0
+        self.deadline = self._means.loop.time() + self._means.config.tunnel_idle_timeout_s
         rest = bytes(self._in)
         self._in.clear()
         self.joined = Joined(self._stream, upstream, self._end, first=rest)
@@ -325,7 +342,7 @@ class Session:
         if not keep_alive:
             self._last = True
         head = ResponseHead(status=answer.status, reason=_REASONS.get(answer.status, b""), fields=answer.fields)
-        bodiless = request is not None and request.head.method == b"HEAD"
+        bodiless = answer.status in {204, 304} or (request is not None and request.head.method == b"HEAD")
         length: Fields = () if answer.status in {204, 304} else ((b"Content-Length", b"%d" % len(answer.body)),)
         out = framing.write_response(head, extra=(*length, *self.closing_fields(keep_alive=keep_alive)))
         self.respond(out if bodiless else out + answer.body)
@@ -347,11 +364,6 @@ class Session:
             exchange.reason = f"invalid_request_{status}"
         self._means.counters["requests_invalid"] += 1
         self._last = True
-        if self._state is _State.BODY:
-            self._state = _State.SHOW
-        if self._state is _State.WAIT:
-            self._end("invalid_request")
-            return
         answer = self._means.decider.invalid(exchange, status, detail)
         self._answer(answer, keep_alive=False, reason=f"invalid_request_{status}")
 
@@ -372,39 +384,60 @@ class Session:
 
     def _next(self) -> None:
         """Be ready for the next request, which may be there already."""
+        asked_to_close = self._request is not None and not self._request.keep_alive
         self._discarding = False
         self._dropped = 0
         self._request = self._body = None
-        if self._last:
-            self._state = _State.LINGER if not self._stream.eof else self._state
-            self._stream.close()
-            self._end_when_sent()
-            return
-        self._state = _State.HEAD
-        self.deadline = self._means.loop.time() + self._means.config.idle_timeout_s
-        self._stream.resume()
-        if self._in:
-            self._means.loop.call_soon(self._continue)
+        if self._last and not asked_to_close:
+            self._linger()
+        elif self._last:
+            self._close_when_sent()
+        else:
+            self._state = _State.HEAD
+            self.deadline = self._means.loop.time() + self._means.config.idle_timeout_s
+            self._stream.resume()
+            if self._in or self._stream.eof:
+                self._means.loop.call_soon(self._continue)
 
     def _continue(self) -> None:
-        if self._state is _State.HEAD and not self._stream.closed:
+        if self._state is not _State.HEAD or self._stream.closed:
+            return
+        try:
             self._advance()
+            if self._stream.eof and self._state is _State.HEAD:
+                self._leave_when_sent()
+        except Exception as error:  # noqa: BLE001 - of the decider: this connection ends, the others do not
+            self._stream.crash(error)
+
+    def _leave_when_sent(self) -> None:
+        """Nothing more comes that could be answered: end, once what was answered is sent."""
+        if self._state is _State.HEAD and framing.head_end(self._in) >= 0:
+            return  # `_continue` is about to answer it
+        if self._in:
+            self._end("client_closed")
+        else:
+            self._close_when_sent()
+
+    def _close_when_sent(self) -> None:
+        self._state = _State.LINGER
+        self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
+        self._stream.close()
+        if self._stream.closed:
+            self._end("")
 
     def _linger(self) -> None:
         """Send what is left and the end, then drop what comes for a moment: closing at once would reset the answer."""
+        if self._stream.eof:
+            self._in.clear()
+            self._close_when_sent()
+            return
         self._state = _State.LINGER
         self._in.clear()
-        self.deadline = self._means.loop.time() + self._means.config.linger_s
+        config = self._means.config
+        patience_s = config.body_timeout_s if self._stream.buffered else config.linger_s
+        self.deadline = self._means.loop.time() + patience_s
         self._stream.shutdown()
         self._stream.resume()
-        if self._stream.eof:
-            self._end("")
-
-    def _end_when_sent(self) -> None:
-        if self._stream.closed:
-            self._end("")
-        else:
-            self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
 
     # ends
 
@@ -417,33 +450,50 @@ class Session:
         """Close now if idle, else after the response in progress."""
         self._last = True
         if self.idle:
-            self._stream.close()
-            self._end("")
-
-    def expired(self) -> None:
-        """The deadline has passed."""
-        if self._state in {_State.SHOW, _State.BODY} or (self._state is _State.HEAD and self._in):
-            self._abandon()
-            if self._state is _State.BODY and self._exchange is None:
-                self._end("client_timeout")
-                return
-            self._refuse(408, "the request did not arrive in time")
-        elif self._state is _State.HEAD:
-            self._stream.close()
-            self._end("idle")
-        else:
-            self._stream.abort()
-            self._end("client_timeout" if self._state is _State.WAIT else "")
+            self._close_when_sent()
 
     def check(self, now: float) -> None:
         """Act on deadlines that have passed."""
         transfer = self._transfer
-        if self._stream.closed and self._state is _State.LINGER:
-            self._end("")
-        elif transfer is not None and transfer.deadline and now >= transfer.deadline and self._state is _State.WAIT:
-            transfer.expired()
+        waiting = self._state is _State.WAIT or self._held
+        if self._state is _State.JOINED and self.joined is not None and self.joined.touched:
+            self.joined.touched = False
+            self.deadline = now + self._means.config.tunnel_idle_timeout_s
+        elif transfer is not None and waiting:
+            if transfer.deadline and now >= transfer.deadline:
+                self._upstream_expired(transfer)
         elif self.deadline and now >= self.deadline:
-            self.expired()
+            self._expired()
+
+    def _upstream_expired(self, transfer: Transfer) -> None:
+        """Nothing came from the upstream for too long; but it may be the client who does not take it."""
+        if self._stream.buffered > LOW_WATER:
+            self._stream.abort()
+            self._end("client_timeout")
+        else:
+            transfer.expired()
+
+    def _expired(self) -> None:
+        if self._state in {_State.SHOW, _State.BODY} or (self._state is _State.HEAD and self._in):
+            self._give_up_body(408, "the request did not arrive in time")
+        elif self._stream.buffered:
+            self._stream.abort()
+            self._end("client_timeout")
+        else:
+            self._end("idle")
+
+    def _give_up_body(self, status: int, detail: str) -> None:
+        """Answer for a request that ends in the middle; where a response has begun, only the connection can end."""
+        answered = self._exchange is None or (self._transfer is not None and self._transfer.answered)
+        self._abandon()
+        if answered:
+            self._last = True
+            self._record(f"invalid_request_{status}")
+            self._stream.abort()
+            self._end("client_timeout")
+        else:
+            self._state = _State.SHOW
+            self._refuse(status, detail)
 
     def abort(self) -> None:
         """End at once."""
@@ -455,19 +505,19 @@ class Session:
             transfer.abandon()
 
     def _end(self, reason: str) -> None:
-        closed = self._closed
+        closed, self._closed = self._closed, _nothing
         if closed is _nothing:
             return
-        self._closed = _nothing
-        self._abandon()
-        if self._exchange is not None and self._exchange.head.method:
-            self._record(reason or "client_closed")
-        self._exchange = None
-        if self.joined is not None:
-            self.joined.close()
-        if not self._stream.closed:
+        try:
+            self._abandon()
+            if self._exchange is not None and self._exchange.head.method:
+                self._record(reason or "client_closed")
+        finally:
+            self._exchange = None
+            if self.joined is not None:
+                self.joined.close()
             self._stream.close()
-        closed(self, reason)
+            closed(self, reason)
 
 
 def _nothing(session: Session, reason: str) -> None:

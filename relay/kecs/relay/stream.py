@@ -17,7 +17,14 @@ TLS_RECORD: Final = 16384
 HIGH_WATER: Final = 262144
 LOW_WATER: Final = 65536
 _READS_PER_WAKE: Final = 16
+_NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 _RESET: Final = struct.pack("ii", 1, 0)
+_CLOSE_S: Final = 120.0
+"""How long a closed stream tries to send what is buffered, to a peer that does not read."""
+
+
+class CrashError(OSError):
+    """An owner raised what it should not have: a fault of ours, which ends this connection and no other."""
 
 
 class Owner(Protocol):
@@ -33,14 +40,14 @@ class Owner(Protocol):
         """The connection broke; the stream is closed."""
 
     def drained(self, stream: "Stream") -> None:
-        """What was buffered is below the low water mark."""
+        """What was buffered is below the low water mark, or all sent after `close`."""
 
 
 class Stream:
     """See the module."""
 
     __slots__ = (
-        "_buffered", "_closing", "_fd", "_loop", "_out", "_paused", "_reading", "_shutting", "_sock", "_tls",
+        "_buffered", "_closing", "_failed", "_fd", "_loop", "_out", "_paused", "_reading", "_shutting", "_sock", "_ssl",
         "_writing", "closed", "eof", "owner",
     )  # fmt: skip
 
@@ -48,7 +55,7 @@ class Stream:
         self._loop = loop
         self._sock = sock
         self._fd = sock.fileno()
-        self._tls = isinstance(sock, ssl.SSLSocket)
+        self._ssl = sock if isinstance(sock, ssl.SSLSocket) else None
         self.owner = owner
         self.closed = False
         self.eof = False
@@ -57,13 +64,10 @@ class Stream:
         self._paused = False
         self._reading = False
         self._writing = False
-        self._closing = False
+        self._closing: asyncio.TimerHandle | None = None
         self._shutting = False
-
-    @property
-    def tls(self) -> bool:
-        """Whether the peer is spoken to in TLS."""
-        return self._tls
+        self._failed: OSError | None = None
+        """Writing has failed; what came before that is still read."""
 
     @property
     def buffered(self) -> int:
@@ -73,7 +77,7 @@ class Stream:
     def start(self) -> None:
         """Begin to read. OpenSSL may hold bytes already: they are read at once."""
         self._watch()
-        if self._tls:
+        if self._ssl is not None:
             self._loop.call_soon(self._readable)
 
     def pause(self) -> None:
@@ -84,16 +88,16 @@ class Stream:
 
     def resume(self) -> None:
         """Go on reading."""
-        if self._paused:
+        if self._paused and self._closing is None:
             self._paused = False
             if not self.closed and not self.eof:
                 self._watch()
-                if self._tls:  # the kernel does not know of bytes that OpenSSL holds
+                if self._ssl is not None:  # the kernel does not know of bytes that OpenSSL holds
                     self._loop.call_soon(self._readable)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, or buffer what the kernel does not take now. `lost` is told later, never from here."""
-        if self.closed:
+        if self.closed or self._closing is not None or self._failed is not None:
             return
         sent = 0 if self._out else self._send(data)
         if sent < len(data):
@@ -103,10 +107,11 @@ class Stream:
             self._watch_writing()
 
     def close(self) -> None:
-        """Close after what is buffered has been sent."""
+        """Close after what is buffered has been sent; the owner is told by `drained`."""
         if self._out and not self.closed:
-            self._closing = True
-            self.pause()
+            if self._closing is None:
+                self._closing = self._loop.call_later(_CLOSE_S, self._give_up)
+                self.pause()
             return
         self._notify_tls()
         self._drop()
@@ -126,14 +131,6 @@ class Stream:
         if not self._out:
             self._shut()
 
-    def detach(self) -> tuple[socket.socket, bytes]:
-        """Give the socket away, with what was not sent yet; the stream is closed."""
-        rest = b"".join(self._out)
-        self._unwatch()
-        self._unwatch_writing()
-        self.closed = True
-        return self._sock, rest
-
     def _shut(self) -> None:
         self._notify_tls()
         with contextlib.suppress(OSError):
@@ -141,15 +138,17 @@ class Stream:
 
     def _notify_tls(self) -> None:
         """Send close_notify, without waiting for the peer's (RFC 8446 section 6.1)."""
-        if self._tls and not self.closed and isinstance(self._sock, ssl.SSLSocket):
+        if self._ssl is not None and not self.closed:
             with contextlib.suppress(OSError, ValueError):
-                self._sock.unwrap()
+                self._ssl.unwrap()
 
     def _drop(self) -> None:
         if self.closed:
             return
         self._unwatch()
         self._unwatch_writing()
+        if self._closing is not None:
+            self._closing.cancel()
         self.closed = True
         self._out.clear()
         self._buffered = 0
@@ -176,24 +175,23 @@ class Stream:
             self._loop.remove_writer(self._fd)
 
     def _readable(self) -> None:
-        size = TLS_RECORD if self._tls else READ_SIZE
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001 - of an owner: whatever it is, the loop and all others go on
+            self.crash(error)
+
+    def _read(self) -> None:
+        size = READ_SIZE if self._ssl is None else TLS_RECORD
         for _ in range(_READS_PER_WAKE):
             if self._paused or self.closed or self.eof:
                 return
             try:
                 data = self._sock.recv(size)
-            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
-                return
-            except ssl.SSLWantWriteError:  # a key update wants to be answered first
-                self._watch_writing()
-                return
             except OSError as error:
-                self._break(error)
+                self._read_failed(error)
                 return
             if not data:
-                self.eof = True
-                self._unwatch()
-                self.owner.ended(self)
+                self._read_end()
                 return
             self.owner.received(self, data)
             if len(data) < size and not self._pending():
@@ -201,8 +199,22 @@ class Stream:
         if self._pending():
             self._loop.call_soon(self._readable)
 
+    def _read_failed(self, error: OSError) -> None:
+        if isinstance(error, ssl.SSLWantWriteError):  # a key update wants to be answered first
+            self._watch_writing()
+        elif not isinstance(error, _NOT_NOW):
+            self._break(error)
+
+    def _read_end(self) -> None:
+        if self._failed is not None:
+            self._break(self._failed)
+            return
+        self.eof = True
+        self._unwatch()
+        self.owner.ended(self)
+
     def _pending(self) -> bool:
-        return self._tls and not self.closed and isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+        return self._ssl is not None and not self.closed and self._ssl.pending() > 0
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         """Send until the kernel takes no more; return how much went. A break is told of on the next turn."""
@@ -213,7 +225,7 @@ class Stream:
                 if total >= len(data):
                     return total
                 view = memoryview(data)[total:]
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except (*_NOT_NOW, ssl.SSLWantWriteError):
             return total
         except OSError as error:
             self._loop.call_soon(self._write_failed, error)
@@ -223,35 +235,62 @@ class Stream:
         """Read what came before the reset: a server may answer, and close while it is still being sent to."""
         self._out.clear()
         self._buffered = 0
-        self._readable()
-        if not self.closed:
+        if self.eof or self._closing is not None:
             self._break(error)
+        elif self._failed is None:
+            self._failed = error
+            self._readable()
 
     def _break(self, error: OSError) -> None:
         if not self.closed:
             self._drop()
+            self._tell_lost(error)
+
+    def _tell_lost(self, error: OSError) -> None:
+        try:
             self.owner.lost(self, error)
+        except Exception as fault:  # noqa: BLE001 - see `_readable`
+            self._report(fault)
+
+    def _report(self, fault: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a connection ends by a fault of the relay", "exception": fault})
+
+    def _give_up(self) -> None:
+        self._break(TimeoutError("the peer does not read"))
+
+    def crash(self, fault: Exception) -> None:
+        """Report a fault of ours as asyncio does, and end this connection."""
+        self._report(fault)
+        self.abort()
+        self._tell_lost(CrashError(str(fault)))
 
     def _writable(self) -> None:
+        try:
+            self._flush()
+        except Exception as error:  # noqa: BLE001 - see `_readable`
+            self.crash(error)
+
+    def _flush(self) -> None:
         while self._out:
             view = self._out[0]
             sent = self._send(view)
-            if self.closed:
-                return
             self._buffered -= sent
             if sent < len(view):
                 self._out[0] = view[sent:]
                 break
             self._out.popleft()
         if not self._out:
-            self._unwatch_writing()
-            if self._closing:
-                self._notify_tls()
-                self._drop()
-                return
-            if self._shutting:
-                self._shut()
-            if self._tls:  # reading may have waited for this
-                self._loop.call_soon(self._readable)
+            self._sent_all()
         if self._buffered <= LOW_WATER:
             self.owner.drained(self)
+
+    def _sent_all(self) -> None:
+        self._unwatch_writing()
+        if self._closing is not None:
+            self._notify_tls()
+            self._drop()
+            return
+        if self._shutting:
+            self._shut()
+        if self._ssl is not None:  # reading may have waited for this
+            self._loop.call_soon(self._readable)

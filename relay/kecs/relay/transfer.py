@@ -10,7 +10,7 @@ from kecs.relay import framing
 from kecs.relay.config import RelayConfig
 from kecs.relay.decide import Decider, Exchange, Failure, Forward
 from kecs.relay.framing import Body, Request, Response, UntilClose
-from kecs.relay.stream import HIGH_WATER, Stream
+from kecs.relay.stream import HIGH_WATER, CrashError, Stream
 from kecs.relay.upstream import Connecting, Pool
 
 _INTERIM_MAX: Final = 16
@@ -58,25 +58,9 @@ class Transfer:
     """See the module. Owner of the upstream's stream while it lasts."""
 
     __slots__ = (
-        "_body",
-        "_client",
-        "_connecting",
-        "_ended",
-        "_finished",
-        "_forward",
-        "_head",
-        "_interim",
-        "_means",
-        "_method",
-        "_out",
-        "_request",
-        "_response",
-        "_reused",
-        "_sent",
-        "_stream",
-        "_wrote_chunks",
-        "deadline",
-        "exchange",
+        "_body", "_client", "_connecting", "_ended", "_finished", "_forward", "_head", "_interim", "_keep_client",
+        "_means", "_method", "_request", "_response", "_reused", "_searched", "_sent", "_stream", "_wrote_chunks",
+        "answered", "deadline", "exchange",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, exchange: Exchange, request: Request, forward: Forward) -> None:
@@ -94,19 +78,24 @@ class Transfer:
         self._stream: Stream | None = None
         self._connecting: Connecting | None = None
         self._reused = False
+        self._searched = 0
+        self._keep_client = True
         self._wrote_chunks = False
         self._interim = 0
         self._ended = False
         """The request is complete."""
         self._finished = False
-        self._sent: list[bytes] | None = []
-        """All that the upstream was told, as long as that may have to be said again; None when it can't."""
-        self._out = framing.write_request(forward.head, upgrade=request.upgrade, http_1_0=request.http_1_0)
+        self.answered = False
+        """The client got the beginning of a response."""
+        self._sent: bytearray | None = None
+        """All that the upstream is to be told again when a kept connection turns out to be dead."""
         self.deadline = 0.0
 
     def start(self, first: bytes) -> None:
         """Send the head, and what is there of the body, to a kept connection or a new one."""
-        self._sent = [self._out + first]
+        request = self._request
+        out = framing.write_request(self._forward.head, upgrade=request.upgrade, http_1_0=request.http_1_0)
+        self._sent = bytearray(out + first)
         stream = self._means.pool.idle(self._forward.upstream)
         if stream is None:
             self._dial()
@@ -118,14 +107,14 @@ class Transfer:
     def body(self, data: bytes) -> None:
         """Send more of the request's body."""
         if self._sent is not None:
-            self._sent.append(data)
-            if sum(map(len, self._sent)) > self._means.config.replay_bytes_max and self._stream is not None:
+            self._sent += data
+            if len(self._sent) > self._means.config.replay_bytes_max and self._stream is not None:
                 self._sent = None
         if self._stream is not None:
             self._stream.write(data)
             if self._stream.buffered > HIGH_WATER:
                 self._client.hold(full=True)
-        elif self._sent is not None and sum(map(len, self._sent)) > HIGH_WATER:
+        elif self._sent is not None and len(self._sent) > HIGH_WATER:
             self._client.hold(full=True)
         if self._response is None:
             self._touch()
@@ -148,7 +137,7 @@ class Transfer:
         self._release(keep=False)
 
     def expired(self) -> None:
-        """The deadline has passed."""
+        """The upstream has had its time."""
         failure = Failure.TIMEOUT if self._stream is not None else Failure.CONNECT_TIMEOUT
         self._fail(failure, f"no answer within {self._means.config.response_timeout_s:.0f} s")
 
@@ -172,8 +161,9 @@ class Transfer:
         self._stream = stream
         stream.owner = self
         self._touch()
-        said = self._sent or []
-        stream.write(said[0] if len(said) == 1 else b"".join(said))
+        stream.write(bytes(self._sent or b""))
+        if not self._reused:
+            self._sent = None
 
     def _touch(self) -> None:
         self.deadline = self._means.loop.time() + self._means.config.response_timeout_s
@@ -186,29 +176,27 @@ class Transfer:
             self._take_body(data)
             return
         self._head += data
-        while True:
-            end = framing.head_end(self._head)
-            if end < 0:
-                if len(self._head) > _HEAD_MAX:
-                    self._fail(Failure.INVALID, "the response head has no end")
-                return
+        while (end := framing.head_end(self._head, self._searched)) >= 0:
             raw, rest = bytes(self._head[:end]), bytes(self._head[end:])
+            self._head.clear()
+            self._searched = 0
             try:
                 response = framing.response(raw, method=self._method)
             except ProtocolError as error:
                 self._fail(Failure.INVALID, error.message)
                 return
-            self._head = bytearray()
             if response.head.status == _SWITCHING:
                 self._switch(raw, rest, stream)
                 return
-            if response.head.status < _OK:
-                self._head += rest
-                if not self._pass_interim(raw):
-                    return
-                continue
-            self._begin(response, rest)
-            return
+            if response.head.status >= _OK:
+                self._begin(response, rest)
+                return
+            self._head += rest
+            if not self._pass_interim(raw):
+                return
+        self._searched = len(self._head)
+        if self._searched > _HEAD_MAX:
+            self._fail(Failure.INVALID, "the response head has no end")
 
     def _pass_interim(self, raw: bytes) -> bool:
         """Pass a 100 or 103 on; say whether more may follow."""
@@ -230,31 +218,30 @@ class Transfer:
         self._client.switch(stream, raw + rest)
 
     def _begin(self, response: Response, rest: bytes) -> None:
+        chunked = isinstance(response.body, framing.Chunked)
+        if self._client.http_1_0 and chunked:
+            self._fail(Failure.INVALID, "a chunked response to an HTTP/1.0 request")
+            return
         self._response = response
         self._body = response.body
         head = self._means.decider.response(self.exchange, response.head)
         self.exchange.status = head.status
-        keep_alive = self._ended or not self._request.expects_continue
+        self._keep_client = self._ended or not self._request.expects_continue
         extra: Fields = ()
         if isinstance(response.body, UntilClose):
             if self._client.http_1_0:
-                keep_alive = False
+                self._keep_client = False
             else:  # the client's connection outlives the backend's
                 self._wrote_chunks = True
                 extra = ((b"Transfer-Encoding", b"chunked"),)
-        elif self._client.http_1_0 and isinstance(response.body, framing.Chunked):
-            self._fail(Failure.INVALID, "a chunked response to an HTTP/1.0 request")
-            return
-        out = framing.write_response(head, extra=(*extra, *self._client.closing_fields(keep_alive=keep_alive)))
-        if not keep_alive:
-            self.exchange.extra["close"] = "1"
-        if response.body.done:
-            self._client.respond(out)
-            self._complete(rest)
-        elif rest:
+        out = framing.write_response(head, extra=(*extra, *self._client.closing_fields(keep_alive=self._keep_client)))
+        self.answered = True
+        if rest and not response.body.done:
             self._take_body(rest, before=out)
-        else:
-            self._client.respond(out)
+            return
+        self._client.respond(out)
+        if response.body.done:
+            self._complete(rest)
 
     def _take_body(self, data: bytes, *, before: bytes = b"") -> None:
         body = self._body
@@ -279,7 +266,7 @@ class Transfer:
         keep = response is not None and response.keep_alive and self._ended and not rest
         self._finished = True
         self._release(keep=keep)
-        self._client.responded(keep_alive="close" not in self.exchange.extra)
+        self._client.responded(keep_alive=self._keep_client)
 
     def ended(self, stream: Stream) -> None:
         """The upstream sends no more."""
@@ -294,6 +281,9 @@ class Transfer:
 
     def lost(self, stream: Stream, error: OSError) -> None:  # noqa: ARG002 - the protocol's
         """The upstream's connection broke."""
+        if isinstance(error, CrashError):
+            self._means.counters["internal_errors"] += 1
+            self._reused = False  # nothing of this is to happen again
         self._broke(error.strerror or str(error))
 
     def _broke(self, detail: str) -> None:
@@ -317,7 +307,7 @@ class Transfer:
         self._finished = True
         self._release(keep=False)
         self._means.counters[failure.value] += 1
-        self._client.failed(failure, detail, answered=self._response is not None)
+        self._client.failed(failure, detail, answered=self.answered)
 
     def _release(self, *, keep: bool) -> None:
         if self._connecting is not None:
