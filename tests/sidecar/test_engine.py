@@ -1,10 +1,15 @@
 """The second engine: HTTP/2 for clients that offer nothing else, a page for people who want to look."""
 
+import contextlib
 import http.client
 import json
 import os
+import select
 import socket
 import ssl
+import subprocess
+import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -158,6 +163,40 @@ def test_whoever_guesses_the_way_back_gets_nothing(tmp_path: Path) -> None:
             sock.sendall(f"GET /k HTTP/1.1\r\nHost: {S3}\r\nX-KECS-Engine: guess\r\n\r\n".encode())
             assert sock.recv(100).startswith(b"HTTP/1.1 403")
     assert got == []
+
+
+KILLED = """
+import asyncio, os, ssl, sys
+from sidecar_service_lab import authority
+from kecs.sidecar.engine import Engine
+
+async def main():
+    engine = Engine(asyncio.get_running_loop(), authority()[1], inspect=False, note=print)
+    where = engine.wanted()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    await asyncio.open_connection(*where, ssl=context, server_hostname="s3.amazonaws.com")
+    print(engine.pid, flush=True)
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+def test_the_engine_ends_with_a_sidecar_that_is_killed() -> None:
+    environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", KILLED]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.wait(PATIENCE_S)
+    with contextlib.suppress(ProcessLookupError):  # it has ended already
+        descriptor = os.pidfd_open(pid)
+        try:
+            ended, _, _ = select.select((descriptor,), (), (), PATIENCE_S)
+        finally:
+            os.close(descriptor)
+        assert ended
 
 
 def trusted(lab: Lab, alpn: str) -> bool:

@@ -1,0 +1,55 @@
+"""Counters, and their text form."""
+
+from kecs.relay.decide import Pass, Refuse
+from kecs.sidecar.metrics import Tally, render
+
+CALL = {
+    "event": "call",
+    "service": "s3",
+    "status": 200,
+    "duration_ms": 4.0,
+    "bytes_in": 1,
+    "bytes_out": 2,
+    "reason": "",
+}
+
+
+def lines(tally: Tally) -> list[str]:
+    return render(tally, {"accepted": 7}, 3).decode().splitlines()
+
+
+def test_everything_that_is_counted_is_shown() -> None:
+    tally = Tally()
+    tally.verdict(Pass())
+    tally.verdict(Refuse(reason="x"))
+    tally.passed(50)
+    tally.exchange(CALL)
+    tally.exchange({**CALL, "status": 503, "duration_ms": 60_000.0, "reason": "upstream_connect", "service": ""})
+    tally.exchange({**CALL, "event": "metadata"})
+    tally.connection({"event": "refused", "reason": 'with "quotes"\n'})
+    found = lines(tally)
+    for line in (
+        'kecs_sidecar_calls_total{service="s3",status="200"} 1.0',
+        'kecs_sidecar_calls_total{service="unknown",status="503"} 1.0',
+        'kecs_sidecar_call_failures_total{reason="upstream_connect"} 1.0',
+        'kecs_sidecar_call_duration_seconds_bucket{le="0.005"} 1.0',
+        'kecs_sidecar_call_duration_seconds_bucket{le="30.0"} 1.0',
+        'kecs_sidecar_call_duration_seconds_bucket{le="+Inf"} 2.0',
+        'kecs_sidecar_connections_total{verdict="pass"} 1.0',
+        'kecs_sidecar_events_total{event="refused",reason="with \\"quotes\\"\\n"} 1.0',
+        'kecs_sidecar_relay_total{what="accepted"} 7.0',
+        "kecs_sidecar_passed_bytes_total 50.0",
+        "kecs_sidecar_metadata_requests_total 1.0",
+        "kecs_sidecar_log_dropped_total 3.0",
+    ):
+        assert line in found
+
+
+def test_clients_can_not_make_it_grow_without_end() -> None:
+    tally = Tally()
+    for index in range(5000):
+        tally.exchange({**CALL, "service": f"s{index}"})
+        tally.connection({"event": "refused", "reason": str(index)})
+    assert len(tally.calls) == len(tally.events) == 2001
+    assert sum(tally.calls.values()) == 5000
+    assert tally.calls["other", "other"] == 3000
