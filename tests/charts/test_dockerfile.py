@@ -1,11 +1,12 @@
 """What the Dockerfile promises, read from it: no image can be built here, so nothing more is claimed."""
 
 import ast
+import contextlib
 import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from typing import NamedTuple
 
 import pytest
@@ -110,7 +111,16 @@ def test_the_sidecars_packages_are_all_it_imports() -> None:
 
 def closure(packages: set[str]) -> set[str]:
     """Packages, and what they bring along by their own definition."""
-    return packages | {"pydantic", "pydantic-core"} if "pydantic-settings" in packages else packages
+    found: set[str] = set()
+    waiting = [normal(package) for package in packages]
+    while waiting:
+        package = waiting.pop()
+        if package not in found:
+            found.add(package)
+            with contextlib.suppress(PackageNotFoundError):  # for another system than this
+                lines = requires(package) or []
+                waiting += [normal(re.split(r"[\[<>=!~; (]", line)[0]) for line in lines if "extra ==" not in line]
+    return found
 
 
 def normal(distribution: str) -> str:

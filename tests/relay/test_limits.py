@@ -91,6 +91,7 @@ def test_draining_lets_a_request_finish_and_closes_what_is_idle() -> None:
         busy.sendall(REQUEST)
         assert begun.wait(PATIENCE_S)
         drained = asyncio.run_coroutine_threadsafe(lab.relay.drain(PATIENCE_S), lab.loop)
+        lab.call(lambda: None)  # the drain has begun: what is scheduled later runs later
         go.set()
         answer = read_all(busy)
         assert answer.endswith(b"ok")
