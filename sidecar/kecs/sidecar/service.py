@@ -54,19 +54,12 @@ class Sidecar:
         self.engine: Engine | None = None
         if config.engine is not EngineMode.OFF:
             self.engine = Engine(self.loop, intermediate, inspect=config.engine is EngineMode.INSPECT, note=self._note)
-        self._admin = Admin(
-            certificate_end=lambda: self._intermediate.not_after,
-            listening=lambda: self._listeners > 0 and not self._draining,
-            metrics=lambda: render(self.decider.tally, self._counters(), self.log.dropped),
-            certificates=self._certificates,
-            clock=clock,
-        )
         self.decider = SidecarDecider(
             config,
             names=self.allocator,
             engine=self.engine,
             log=self.log.write,
-            admin=self._admin.answer,
+            admin=self._admin().answer,
             clock=clock,
         )
         self.contexts = Contexts(self._mint)
@@ -124,6 +117,15 @@ class Sidecar:
         self.contexts.clear()
         if self.engine is not None:
             self.engine.renew(intermediate)
+
+    def _admin(self) -> Admin:
+        return Admin(
+            certificate_end=lambda: self._intermediate.not_after,
+            listening=lambda: self._listeners > 0 and not self._draining,
+            metrics=lambda: render(self.decider.tally, self._counters(), self.log.dropped),
+            certificates=self._certificates,
+            clock=self._clock,
+        )
 
     def _mint(self, names: tuple[str, ...]) -> tuple[bytes, bytes, datetime]:
         return self._intermediate.mint(names, self._clock())
