@@ -169,6 +169,7 @@ KILLED = """
 import asyncio, os, ssl, sys
 from sidecar_service_lab import authority
 from kecs.sidecar.engine import Engine
+from kecs.sidecar.routes import ENGINE_FIELD
 
 async def main():
     engine = Engine(asyncio.get_running_loop(), authority()[1], inspect=False, note=print)
@@ -254,5 +255,9 @@ def test_inspecting_shows_calls_on_a_page_with_a_token(tmp_path: Path) -> None:
             urllib.request.urlopen(f"{base}flows", timeout=PATIENCE_S)
         refused.value.close()
     assert refused.value.code == 403
-    assert [(flow["request"]["method"], flow["request"]["path"]) for flow in flows] == [("PUT", "/seen")]
+    shown = [
+        tuple(flow["request"][key] for key in ("method", "scheme", "pretty_host", "port", "path")) for flow in flows
+    ]
+    assert shown == [("PUT", "https", S3, 443, "/seen")]
+    assert ENGINE_FIELD.decode().lower() not in json.dumps(flows).lower()
     assert got[0].body == b"12345"

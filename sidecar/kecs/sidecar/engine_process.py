@@ -138,6 +138,16 @@ class WayBack:
         if flow.response is not None:
             flow.response.stream = not self._shown(flow.response.headers.get("content-length", ""))
 
+    def response(self, flow: HTTPFlow) -> None:
+        """Show what the client asked, not the way it took; the secret is nobody's to read."""
+        request = flow.request
+        request.headers.pop(ENGINE_FIELD.decode(), None)
+        name = (request.host_header or "").partition(":")[0]
+        if self.inspect and name:
+            request.scheme = "https" if flow.client_conn.tls else "http"
+            request.port = 443 if flow.client_conn.tls else 80
+            request.host = name
+
     def _shown(self, length: str) -> bool:
         return self.inspect and length.isdecimal() and int(length) <= _SHOWN_MAX
 
