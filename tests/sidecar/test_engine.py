@@ -170,6 +170,7 @@ import asyncio, os, ssl, sys
 from sidecar_service_lab import authority
 from kecs.sidecar.engine import Engine
 from kecs.sidecar.routes import ENGINE_FIELD
+from kecs.sidecar.routes import ENGINE_FIELD
 
 async def main():
     engine = Engine(asyncio.get_running_loop(), authority()[1], inspect=False, note=print)
