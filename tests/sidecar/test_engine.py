@@ -21,6 +21,8 @@ import h2.events
 import pytest
 from sidecar_service_lab import PATIENCE_S, Got, Lab, authority, backend, laboratory
 
+from kecs.sidecar.routes import ENGINE_FIELD
+
 S3 = "b.s3.eu-west-1.amazonaws.com"
 
 
@@ -169,8 +171,6 @@ KILLED = """
 import asyncio, os, ssl, sys
 from sidecar_service_lab import authority
 from kecs.sidecar.engine import Engine
-from kecs.sidecar.routes import ENGINE_FIELD
-from kecs.sidecar.routes import ENGINE_FIELD
 
 async def main():
     engine = Engine(asyncio.get_running_loop(), authority()[1], inspect=False, note=print)
