@@ -1,5 +1,5 @@
 # One word per task. `make` lists them.
-PYTHON := .venv/bin/python
+VENV_PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format generate golden lock clean
 
@@ -16,25 +16,25 @@ demo: setup  ## an unmodified boto3 program against the emulator, through the tr
 test:  ## the whole test suite, checks included
 	@scripts/setup.sh --clients
 	@$(MAKE) --no-print-directory check
-	$(PYTHON) -m pytest -q $(PYTEST_ARGS)
+	$(VENV_PYTHON) -m pytest -q $(PYTEST_ARGS)
 
 check: setup  ## ruff, format, mypy strict, import contracts
-	$(PYTHON) -m ruff check -q .
-	$(PYTHON) -m ruff format -q --check .
-	$(PYTHON) -m mypy
+	$(VENV_PYTHON) -m ruff check -q .
+	$(VENV_PYTHON) -m ruff format -q --check .
+	$(VENV_PYTHON) -m mypy
 	.venv/bin/lint-imports --no-logo
 
 format: setup  ## let ruff mend what it can
-	$(PYTHON) -m ruff check -q --fix . ; $(PYTHON) -m ruff format -q .
+	$(VENV_PYTHON) -m ruff check -q --fix . ; $(VENV_PYTHON) -m ruff format -q .
 
 generate: setup  ## tables of the AWS wire from botocore's data
-	$(PYTHON) scripts/generate_tables.py
+	$(VENV_PYTHON) scripts/generate_tables.py
 
 golden: setup  ## rewrite golden files; review the diff
-	KECS_UPDATE_GOLDEN=1 $(PYTHON) -m pytest -q tests
+	KECS_UPDATE_GOLDEN=1 $(VENV_PYTHON) -m pytest -q tests
 
 lock: setup  ## resolve requirements.lock anew
-	$(PYTHON) -m uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header \
+	$(VENV_PYTHON) -m uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header \
 		--group dev pyproject.toml -o requirements.lock
 
 clean:  ## remove what set-up and tests made
