@@ -436,7 +436,7 @@ class Session:
         config = self._means.config
         patience_s = config.body_timeout_s if self._stream.buffered else config.linger_s
         self.deadline = self._means.loop.time() + patience_s
-        self._stream.shutdown()
+        self._stream.shutdown(deaf=True)
         self._stream.resume()
 
     # ends

@@ -47,8 +47,8 @@ class Stream:
     """See the module."""
 
     __slots__ = (
-        "_buffered", "_closing", "_failed", "_fd", "_loop", "_out", "_paused", "_reading", "_shutting", "_sock", "_ssl",
-        "_writing", "closed", "eof", "owner",
+        "_buffered", "_closing", "_deaf", "_failed", "_fd", "_has_shut", "_loop", "_out", "_paused", "_reading",
+        "_shutting", "_sock", "_ssl", "_writing", "closed", "eof", "owner",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, owner: Owner) -> None:
@@ -65,7 +65,8 @@ class Stream:
         self._reading = False
         self._writing = False
         self._closing: asyncio.TimerHandle | None = None
-        self._shutting = False
+        self._shutting = self._has_shut = False
+        self._deaf = False
         self._failed: OSError | None = None
         """Writing has failed; what came before that is still read."""
 
@@ -123,18 +124,36 @@ class Stream:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._drop()
 
-    def shutdown(self) -> None:
-        """Send the end of file after what is buffered; reading goes on."""
-        if self.closed or self._shutting:
-            return
-        self._shutting = True
-        if not self._out:
+    def shutdown(self, *, deaf: bool = False) -> None:
+        """Send the end of file after what is buffered; reading goes on, without decrypting where it is to be `deaf`."""
+        if not self.closed and not self._has_shut:
+            self._shutting = True
+            self._deaf = deaf
             self._shut()
 
     def _shut(self) -> None:
+        if self._out or self.closed or (not self._deaf and self._unread()):
+            return
+        self._shutting, self._has_shut = False, True
         self._notify_tls()
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_WR)
+        if self._deaf and self._ssl is not None:
+            self._ssl = None
+            self._sock = socket.socket(fileno=self._sock.detach())
+            self._sock.settimeout(0)
+
+    def _unread(self) -> bool:
+        """Whether OpenSSL would come upon data while it sends the end: it takes that for an error, and loses it.
+
+        Python's `unwrap` always tries to read; what arrives in the microseconds after this look is still lost.
+        """
+        if self._ssl is None or self.eof:
+            return False
+        try:
+            return self._pending() or bool(socket.socket.recv(self._sock, 1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def _notify_tls(self) -> None:
         """Send close_notify, without waiting for the peer's (RFC 8446 section 6.1)."""
@@ -177,6 +196,8 @@ class Stream:
     def _readable(self) -> None:
         try:
             self._read()
+            if self._shutting:
+                self._shut()
         except Exception as error:  # noqa: BLE001 - of an owner: whatever it is, the loop and all others go on
             self.crash(error)
 
