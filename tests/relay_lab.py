@@ -6,11 +6,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -228,14 +229,21 @@ def until(holds: Callable[[], object]) -> None:
 class Lab:
     """A running relay. `connect` reaches it as an intercepted client; `destination` is where it wanted to go."""
 
-    def __init__(self, script: Script, config: RelayConfig | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        script: Script,
+        config: RelayConfig | None = None,
+        *,
+        run: Callable[[Coroutine[Any, Any, None]], None] = uvloop.run,
+        **options: Any,
+    ) -> None:
         self.script = script
         self.authority = Authority()
         self.destination = Address("192.0.2.1", 443)
         self._config = config or RelayConfig(peek_timeout_s=0.2)
         self._options = options
         self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
+        self._thread = threading.Thread(target=lambda: run(self._main()), daemon=True)
         self.address = Address("", 0)
 
     async def _main(self) -> None:

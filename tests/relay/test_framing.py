@@ -58,6 +58,11 @@ def test_a_body_of_known_length(length: int, parts: list[bytes]) -> None:
         b"1" * 17 + b"\r\n",
         b"1" * 5000,
         b"0\r\nno field\r\n",
+        b"1 \r\n",
+        b"0\r\nX : a\r\n",
+        b"0\r\nX: a\0\r\n",
+        b"0\r\nContent-Length: 3\r\n",
+        b"0\r\nTransfer-Encoding: x\r\n",
     ],
     ids=repr,
 )

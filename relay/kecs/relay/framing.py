@@ -15,7 +15,9 @@ from kecs.aws.head import Fields, RequestHead, ResponseHead
 from kecs.core.errors import ProtocolError
 
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}$")
-_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\x00]*)?$")
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\x00]*)?\Z")
+_TRAILER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[^\x00]*\Z")
+_NO_TRAILERS: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 _CHUNK_LINE_MAX: Final = 4096
 _TRAILERS_MAX: Final = 16384
 _NO_BODY: Final = frozenset({204, 304})
@@ -156,8 +158,9 @@ class Chunked:
             if self._trailers > _TRAILERS_MAX:
                 raise ProtocolError("the trailers are too long", status=431)
             self.done = not line
-            if line and (b":" not in line or line[0] in b" \t"):
-                raise ProtocolError("a trailer is no field")
+            field = _TRAILER.match(line)
+            if line and (field is None or field[1].lower() in _NO_TRAILERS):
+                raise ProtocolError("a trailer is no field, or one that says where messages end")
         return position
 
 
