@@ -223,6 +223,8 @@ class Stream:
     def _read_failed(self, error: OSError) -> None:
         if isinstance(error, ssl.SSLWantWriteError):  # a key update wants to be answered first
             self._watch_writing()
+        elif isinstance(error, ssl.SSLZeroReturnError):  # the end comes as an error to who has sent its own
+            self._read_end()
         elif not isinstance(error, _NOT_NOW):
             self._break(error)
 
