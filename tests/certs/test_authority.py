@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
-from certs_lab import PERMITTED, OpenSsl
+from certs_lab import PERMITTED, OpenSsl, cross_certificate
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from kecs.certs.authority import (
     CLOCK_SKEW,
@@ -192,10 +193,19 @@ def test_microseconds_and_other_zones_come_out_as_utc(root: Signer) -> None:
     assert issue_issuer(root, moment).not_after == datetime(2031, 5, 5, 12, tzinfo=UTC) + ISSUER_LIFETIME
 
 
-@pytest.mark.parametrize("subject", ["", "x" * 65])
+@pytest.mark.parametrize("subject", ["", "x" * 60])
 def test_an_intermediate_has_a_subject_that_x509_can_hold(issuer: Signer, now: datetime, subject: str) -> None:
-    with pytest.raises(AuthorityError, match="1 to 64 characters"):
+    with pytest.raises(AuthorityError, match="1 to 59 characters"):
         issue_intermediate(issuer, new_key().public_key(), now, subject=subject)
+
+
+@pytest.mark.parametrize("subject", ["pod-7f9c", "web.default.svc", "10.0.0.1", "x" * 59])
+def test_no_ca_has_a_name_that_could_be_a_host(issuer: Signer, root: Signer, now: datetime, subject: str) -> None:
+    """The JDK holds a CA's common name against the constraints when it could be a host name."""
+    between = intermediate(issuer, now, subject)
+    signers = (root, issuer, between)
+    assert all(" " in signer.certificate.subject.rfc4514_string().partition(",")[0] for signer in signers)
+    assert between.certificate.subject.rfc4514_string() == f"CN=KECS {subject},O=KECS"
 
 
 def test_a_root_without_constraints_is_refused(now: datetime) -> None:
@@ -276,6 +286,42 @@ def test_an_intermediate_can_not_make_another(root: Signer, issuer: Signer, now:
     certificates = (leaf(below, now), below.certificate, between.certificate, issuer.certificate)
     said = openssl.verify(root=certificate_pem(root.certificate), chain=certificate_pem(*certificates))
     assert "path length constraint exceeded" in said
+
+
+def test_a_successor_signed_by_the_old_root_adds_a_level(authority: Authority, now: datetime, openssl: OpenSsl) -> None:
+    """What a rotation will serve: who trusts the old root alone takes leaf, intermediate, issuer, cross-certificate."""
+    old = issue_root(now, permitted=PERMITTED)
+    new = authority.root
+    cross = cross_certificate(new, old)
+    minting = authority.new_intermediate(now)
+    chain = minting.mint(("s3.amazonaws.com",), now)[0]
+    old_root = certificate_pem(old.certificate)
+    assert openssl.verify(root=old_root, chain=chain + certificate_pem(cross)) == ""
+    assert openssl.verify(root=authority.root_pem, chain=chain + certificate_pem(cross)) == ""
+    assert "unable to get" in openssl.verify(root=old_root, chain=chain)
+
+
+@pytest.mark.parametrize(
+    ("name", "moment", "accepted"),
+    [
+        pytest.param("s3.amazonaws.com", timedelta(0), True, id="the name, now"),
+        pytest.param("sqs.amazonaws.com", timedelta(0), False, id="another name"),
+        pytest.param("s3.amazonaws.com", LEAF_LIFETIME, True, id="at the last second"),
+        pytest.param("s3.amazonaws.com", LEAF_LIFETIME + timedelta(seconds=1), False, id="a second late"),
+    ],
+)
+def test_the_profile_of_the_web_is_kept(
+    authority: Authority, now: datetime, name: str, moment: timedelta, *, accepted: bool
+) -> None:
+    """A second judge, stricter than openssl about extensions: cryptography's verifier, with rustls' and Go's rules."""
+    chain = x509.load_pem_x509_certificates(authority.new_intermediate(now).mint(("s3.amazonaws.com",), now)[0])
+    policy = PolicyBuilder().store(Store([authority.root])).time(now + moment)
+    verifier = policy.build_server_verifier(x509.DNSName(name))
+    if accepted:
+        assert verifier.verify(chain[0], chain[1:]) == [*chain, authority.root]
+        return
+    with pytest.raises(VerificationError):
+        verifier.verify(chain[0], chain[1:])
 
 
 def test_a_key_fits_its_own_certificate_alone(root: Signer, issuer: Signer) -> None:

@@ -11,11 +11,11 @@ import pytest
 from certs_lab import OpenSsl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from kecs.certs.authority import certificate_pem, key_pem, new_key
+from kecs.certs.authority import CLOCK_SKEW, INTERMEDIATE_LIFETIME, certificate_pem, key_pem, new_key
 from kecs.certs.leaf import Intermediate
 from kecs.certs.store import Authority
 from kecs.core.errors import AuthorityError
@@ -91,7 +91,7 @@ def test_another_authority_is_not_trusted(authority: Authority, now: datetime, t
 def test_a_chain_is_leaf_intermediate_issuer_and_never_the_root(
     authority: Authority, now: datetime, openssl: OpenSsl
 ) -> None:
-    minting = authority.new_intermediate(now, subject="KECS run 42")
+    minting = authority.new_intermediate(now, subject="run 42")
     chain, key, end = minting.mint(("sqs.us-east-1.amazonaws.com",), now)
     certificates = x509.load_pem_x509_certificates(chain)
     assert certificates[1:] == [minting.signer.certificate, authority.issuer.certificate]
@@ -152,6 +152,7 @@ DAMAGE: dict[str, tuple[Callable[[Pair], Pair], str]] = {
     "a broken certificate": (lambda pair: (BROKEN, pair[1]), "can't be read"),
     "no key": (lambda pair: (pair[0], b""), "can't be read"),
     "a truncated key": (lambda pair: (pair[0], pair[1][:-80]), "can't be read"),
+    "a P-384 key": (lambda pair: (pair[0], key_pem(ec.generate_private_key(ec.SECP384R1()))), "secp384r1, not P-256"),
     "an RSA key": (lambda pair: (pair[0], rsa_key()), "not P-256"),
     "another's key": (lambda pair: (pair[0], key_pem(new_key())), "not that of CN=KECS run"),
 }
@@ -163,6 +164,27 @@ def test_a_damaged_intermediate_is_refused(authority: Authority, now: datetime, 
     with pytest.raises(AuthorityError, match=complaint) as raised:
         Intermediate.from_pem(*inflict(authority.new_intermediate(now).to_pem()))
     assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("moment", "complaint"),
+    [
+        pytest.param(-CLOCK_SKEW - timedelta(seconds=1), "is valid from", id="a second before its begin"),
+        pytest.param(-CLOCK_SKEW, "", id="at its begin"),
+        pytest.param(INTERMEDIATE_LIFETIME - timedelta(seconds=1), "", id="a second before its end"),
+        pytest.param(INTERMEDIATE_LIFETIME, "is valid from", id="at its end"),
+    ],
+)
+def test_an_intermediate_is_read_within_its_validity(
+    authority: Authority, now: datetime, moment: timedelta, complaint: str
+) -> None:
+    pair = authority.new_intermediate(now).to_pem()
+    if not complaint:
+        assert Intermediate.from_pem(*pair, now=now + moment).not_after == now + INTERMEDIATE_LIFETIME
+        return
+    with pytest.raises(AuthorityError, match=complaint) as raised:
+        Intermediate.from_pem(*pair, now=now + moment)
+    assert "clock" in raised.value.hint
 
 
 def test_a_leaf_is_no_intermediate(authority: Authority, now: datetime) -> None:

@@ -336,6 +336,106 @@ def test_a_read_only_authority_that_is_in_order_is_used(store: FileStore, now: d
     assert not (store.directory / "lock").exists()
 
 
+@pytest.mark.parametrize(
+    ("later", "works"),
+    [
+        pytest.param(timedelta(0), True, id="an issuer that is not due"),
+        pytest.param(ISSUER_LIFETIME - SECOND, True, id="one that is due and still holds"),
+        pytest.param(ISSUER_LIFETIME, False, id="one that has ended"),
+    ],
+)
+def test_on_a_read_only_file_system(store: FileStore, now: datetime, later: timedelta, *, works: bool) -> None:
+    first = store.load_or_create(now)
+    said = on_read_only_home(store.directory, now + later)
+    assert said.startswith(f"{first.root_sha256} {first.issuer.certificate.serial_number}" if works else "error")
+    assert works or "Read-only file system" in said
+    assert works or "XDG_DATA_HOME" in said
+
+
+def test_a_first_run_with_a_read_only_home_names_the_variable(tmp_path: Path, now: datetime) -> None:
+    said = on_read_only_home(tmp_path / "kecs" / "authority", now)
+    assert said.startswith(f"error: the authority can't be written to {tmp_path / 'kecs' / 'authority'}: Read-only")
+    assert "XDG_DATA_HOME" in said
+
+
+READ_ONLY = """
+import sys
+from datetime import datetime
+from pathlib import Path
+from kecs.certs.store import FileStore
+from kecs.core.errors import MachineError
+try:
+    authority = FileStore(Path(sys.argv[1]), permitted=("amazonaws.com", "api.aws")).load_or_create(
+        datetime.fromisoformat(sys.argv[2])
+    )
+    print(authority.root_sha256, authority.issuer.certificate.serial_number)
+except MachineError as error:
+    print(f"error: {error.message} hint: {error.hint}")
+"""
+
+
+def on_read_only_home(directory: Path, now: datetime) -> str:
+    """Load the authority where its file system is mounted read-only: permissions alone don't stop root."""
+    mounted = next(path for path in directory.parents if path.is_dir())
+    program = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    command = [sys.executable, "-B", "-c", READ_ONLY, str(directory), now.isoformat()]
+    done = subprocess.run(
+        ["unshare", *user, "--mount", "sh", "-c", program, str(mounted), *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
+KILLED = """
+import os, sys
+from datetime import datetime
+from pathlib import Path
+from kecs.certs.store import FileStore
+directory, now = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])
+BEFORE = ("open", "os.mkdir", "os.rename", "fcntl.flock")
+
+def run(step, place):
+    def hook(event, arguments):
+        nonlocal step
+        step -= event in BEFORE
+        if step == 0:
+            os._exit(9)
+    sys.addaudithook(hook)
+    FileStore(place, permitted=("amazonaws.com", "api.aws")).load_or_create(now)
+    os._exit(0)
+
+step, status = 0, 9
+while status:
+    step += 1
+    child = os.fork()
+    if not child:
+        run(step, directory / str(step) / "authority")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(step, status)
+"""
+
+
+def test_a_run_that_is_killed_at_any_step_leaves_what_the_next_one_can_use(tmp_path: Path, now: datetime) -> None:
+    command = [sys.executable, "-B", "-c", KILLED, str(tmp_path), now.isoformat()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    *killed, whole = [line.split() for line in done.stdout.splitlines()]
+    assert whole[1] == "0"
+    assert {status for _, status in killed} == {"9"}
+    assert len(killed) >= 10
+    for step, _ in killed:
+        directory = tmp_path / step / "authority"
+        kept = directory / "root.pem"
+        before = kept.read_bytes() if kept.exists() else b""
+        authority = FileStore(directory, permitted=PERMITTED).load_or_create(now)
+        assert kept.read_bytes().startswith(before)
+        assert authority.new_intermediate(now).mint(("s3.amazonaws.com",), now)
+        assert {path.name for path in directory.iterdir()} == {"root.pem", "issuer.pem", "lock"}
+
+
 def test_loading_takes_any_zone(store: FileStore) -> None:
     moment = datetime.fromisoformat("2030-01-01T00:00:00+09:00")
     assert store.load_or_create(moment).root.not_valid_after_utc.tzinfo is UTC

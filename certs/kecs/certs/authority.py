@@ -26,6 +26,8 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far back every certificate begins: a client's clock may be behind ours."""
 
 _COMMON_NAME_LIMIT: Final = 64
+_OURS: Final = "KECS "
+_MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
 _EVERY_ADDRESS: Final = (x509.IPAddress(IPv4Network("0.0.0.0/0")), x509.IPAddress(IPv6Network("::/0")))
 
 
@@ -40,6 +42,16 @@ class Signer:
     def not_after(self) -> datetime:
         """The end of the certificate, in UTC."""
         return self.certificate.not_valid_after_utc
+
+    def check_valid(self, now: datetime) -> None:
+        """Raise AuthorityError when what it signs at `now` would be refused: it has not begun, or has ended."""
+        start, end = self.certificate.not_valid_before_utc, self.not_after
+        if not start <= now < end:
+            raise AuthorityError(
+                f"{self.certificate.subject.rfc4514_string()} is valid from {start:{_MOMENT}} to {end:{_MOMENT}},"
+                f" not at {now.astimezone(UTC):{_MOMENT}}",
+                hint="check the clock of this machine; if it is right, let the authority issue a new one",
+            )
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -81,7 +93,7 @@ def issue_root(now: datetime, *, permitted: tuple[str, ...], lifetime: timedelta
             "a root without permitted domains could sign for any site", hint="name at least one domain"
         )
     key = new_key()
-    subject = _name("KECS root", key.public_key())
+    subject = _name("root", key.public_key())
     constraints = x509.NameConstraints(
         permitted_subtrees=[x509.DNSName(domain) for domain in permitted], excluded_subtrees=_EVERY_ADDRESS
     )
@@ -96,7 +108,7 @@ def issue_root(now: datetime, *, permitted: tuple[str, ...], lifetime: timedelta
 def issue_issuer(root: Signer, now: datetime, *, lifetime: timedelta = ISSUER_LIFETIME) -> Signer:
     """Make the issuer, which signs intermediates while the root's key rests."""
     key = new_key()
-    subject, validity = _name("KECS issuer", key.public_key()), _validity(root, now, lifetime)
+    subject, validity = _name("issuer", key.public_key()), _validity(root, now, lifetime)
     certificate = _issue_ca(root, key.public_key(), subject, validity, path_length=1, excluded=_EVERY_ADDRESS)
     return Signer(certificate=certificate, key=key)
 
@@ -109,16 +121,22 @@ def issue_intermediate(
     subject: str,
     lifetime: timedelta = INTERMEDIATE_LIFETIME,
 ) -> x509.Certificate:
-    """Sign an intermediate of one pod or one run; `subject` is its common name. It can sign leaves only."""
-    if not 0 < len(subject) <= _COMMON_NAME_LIMIT:
+    """Sign an intermediate of one pod or one run, which can sign leaves only. `subject` says whose it is.
+
+    Its common name is "KECS " and that: the JDK takes a CA's common name that could be a host name for one, and refuses
+    the chain when the constraints above don't permit it. A space can't be in a host name.
+    """
+    limit = _COMMON_NAME_LIMIT - len(_OURS)
+    if not 0 < len(subject) <= limit:
         raise AuthorityError(
-            f"an intermediate's subject has 1 to {_COMMON_NAME_LIMIT} characters, {subject!r} has {len(subject)}",
+            f"an intermediate's subject has 1 to {limit} characters, {subject!r} has {len(subject)}",
             hint="shorten it",
         )
     # Addresses stay excluded by the issuer. Saying so twice in one chain breaks the JDK, which on merging compares the
     # IPv4 range with the IPv6 one and runs off its end ("Index 8 out of bounds for length 8", JDK 17, IPAddressName).
+    # The same holds for a cross-certificate, which stands above the issuer in the chain.
     validity = _validity(issuer, now, lifetime)
-    return _issue_ca(issuer, public_key, _distinguished(subject), validity, path_length=0, excluded=None)
+    return _issue_ca(issuer, public_key, _distinguished(_OURS + subject), validity, path_length=0, excluded=None)
 
 
 def issue_leaf(
@@ -131,7 +149,7 @@ def issue_leaf(
 ) -> x509.Certificate:
     """Sign a server's certificate for `names`, whether or not the signer's constraints permit them."""
     first = str(names[0].value)
-    subject = _distinguished(first if len(first) <= _COMMON_NAME_LIMIT else "KECS leaf")
+    subject = _distinguished(first if len(first) <= _COMMON_NAME_LIMIT else f"{_OURS}leaf")
     builder = _builder(subject, signer.certificate.subject, public_key, _validity(signer, now, lifetime))
     builder = (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -168,13 +186,7 @@ def _validity(signer: Signer, now: datetime, lifetime: timedelta) -> tuple[datet
     """Begin a little ago and end no later than the signer, so that no client meets a chain that is half expired."""
     start = _seconds(now)
     certificate = signer.certificate
-    if not certificate.not_valid_before_utc <= start < certificate.not_valid_after_utc:
-        common_name = certificate.subject.rfc4514_string()
-        raise AuthorityError(
-            f"{common_name} is valid from {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
-            f" to {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}, not at {start:%Y-%m-%dT%H:%M:%SZ}",
-            hint="check the clock of this machine; if it is right, let the authority issue a new one",
-        )
+    signer.check_valid(start)
     return (
         max(start - CLOCK_SKEW, certificate.not_valid_before_utc),
         min(start + lifetime, certificate.not_valid_after_utc),
@@ -224,7 +236,7 @@ def _key_identifier(signer: Signer) -> x509.AuthorityKeyIdentifier:
 
 def _name(kind: str, public_key: ec.EllipticCurvePublicKey) -> x509.Name:
     """Tell generations apart by name too: OpenSSL looks a root up by its subject first."""
-    return _distinguished(f"{kind} {x509.SubjectKeyIdentifier.from_public_key(public_key).digest.hex()[:8]}")
+    return _distinguished(f"{_OURS}{kind} {x509.SubjectKeyIdentifier.from_public_key(public_key).digest.hex()[:8]}")
 
 
 def _distinguished(common_name: str) -> x509.Name:

@@ -7,9 +7,8 @@ beside another key's certificate. An edge: it reads and writes; `authority` issu
 import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -62,7 +61,7 @@ class Authority:
         return self.root.fingerprint(hashes.SHA256()).hex()
 
     def new_intermediate(
-        self, now: datetime, *, subject: str = "KECS run", lifetime: timedelta = INTERMEDIATE_LIFETIME
+        self, now: datetime, *, subject: str = "run", lifetime: timedelta = INTERMEDIATE_LIFETIME
     ) -> Intermediate:
         """Issue the intermediate of one run, with a key of its own."""
         key = new_key()
@@ -92,16 +91,28 @@ class FileStore:
     def load_or_create(self, now: datetime) -> Authority:
         """Read the authority; make it on first use; renew the issuer near its end.
 
-        Reading takes no lock, since files appear whole; writing does, so that parallel first runs make one root.
+        Reading takes no lock, since files appear whole; writing does, so that parallel first runs make one root. An
+        issuer that still holds is used on where a new one can't be written.
         """
-        authority = self._load(now)
-        if authority is not None:
-            return authority
+        found = self._load(now)
+        if found is not None and not _is_due(found, now):
+            return found
+        try:
+            return self._renew(now)
+        except MachineError:
+            if found is None:
+                raise
+            return found
+
+    def _renew(self, now: datetime) -> Authority:
         with _cannot_write(self.directory):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._check_directory()
         with _locked(self.directory):
-            return self._load(now) or self._create(now)
+            found = self._load(now)
+            if found is not None and not _is_due(found, now):
+                return found
+            return self._create(now)
 
     @property
     def _root_path(self) -> Path:
@@ -112,7 +123,7 @@ class FileStore:
         return self.directory / "issuer.pem"
 
     def _load(self, now: datetime) -> Authority | None:
-        """Read what is there; None when something has to be written."""
+        """Read what is there; None when nothing there can be used as it is."""
         root = _read(self._root_path)
         if root is None:
             return None
@@ -122,7 +133,7 @@ class FileStore:
         if issuer is None:
             return None
         _check_signed(issuer.certificate, root.certificate, self._issuer_path)
-        if _is_due(issuer, root, now):
+        if not issuer.certificate.not_valid_before_utc <= now < issuer.not_after:
             return None
         return Authority(root=root.certificate, issuer=issuer)
 
@@ -165,11 +176,10 @@ class FileStore:
             raise AuthorityError(f"the root in {self._root_path} may not sign for {', '.join(missing)}", hint=again)
 
 
-def _is_due(issuer: Signer, root: Signer, now: datetime) -> bool:
+def _is_due(authority: Authority, now: datetime) -> bool:
     """Say whether the issuer has to be renewed; a new one could not outlive the root."""
-    if not issuer.certificate.not_valid_before_utc <= now < issuer.not_after:
-        return True
-    return issuer.not_after - now < RENEW_BEFORE and issuer.not_after < root.not_after
+    end = authority.issuer.not_after
+    return end - now < RENEW_BEFORE and end < authority.root.not_valid_after_utc
 
 
 def _check_signed(lower: x509.Certificate, upper: x509.Certificate, path: Path) -> None:
@@ -232,18 +242,21 @@ def _parse(pem: bytes, path: Path) -> Signer:
 
 
 def _write(path: Path, signer: Signer) -> None:
-    """Put key and certificate where the next run finds both or neither, even after a power cut."""
+    """Put key and certificate where the next run finds both or neither, even after a power cut.
+
+    Whoever writes holds the lock, so the temporary file has one name: what a killed run left there is written over.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with _cannot_write(path.parent):
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
                 file.write(key_pem(signer.key) + certificate_pem(signer.certificate))
                 file.flush()
-                os.fsync(descriptor)
-            Path(name).replace(path)
+                os.fsync(file.fileno())
+            temporary.replace(path)
         except BaseException:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
+            temporary.unlink(missing_ok=True)
             raise
         with _closing(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as directory:
             os.fsync(directory)
