@@ -6,6 +6,7 @@ import errno
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -29,6 +30,7 @@ from kecs.relay.decide import (
 from kecs.relay.upstream import Dialling
 
 _RESET: Final = struct.pack("ii", 1, 0)
+_TLS_RECORD: Final = b"\x16\x03"
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _HTTPS: Final = 443
 _SILENT: Final = Peeked(wire=Wire.SILENT)
@@ -52,6 +54,9 @@ class Floor(Protocol):
     def context(self, name: str) -> ssl.SSLContext:
         """Return the TLS context for a server name."""
 
+    def crashed(self, fault: Exception) -> None:
+        """Report a fault of ours."""
+
     def gone(self, arrival: "Arrival", reason: str) -> None:
         """Note the end of an arrival that nobody took over."""
 
@@ -60,8 +65,8 @@ class Arrival:
     """See the module. It owns the client's socket until somebody takes it over."""
 
     __slots__ = (
-        "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock", "_timer", "_watching", "connection",
-        "peeked", "proxied", "verdict",
+        "_begun", "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock", "_timer", "_watching",
+        "connection", "peeked", "proxied", "verdict",
     )  # fmt: skip
 
     def __init__(self, floor: Floor, sock: socket.socket, connection: Connection) -> None:
@@ -79,9 +84,27 @@ class Arrival:
         self._low_water = 1
         self._watching = False
         self._over = False
+        self._begun = False
+        """A TLS client was given more time for the rest of its first message."""
 
     def start(self) -> None:
         """Begin."""
+        self._guard(self._start)
+
+    def _guard(self, step: Callable[..., None], *values: object) -> None:
+        """Run a callback: what it raises ends this connection, not the loop's others."""
+        try:
+            step(*values)
+        except Exception as fault:  # noqa: BLE001 - of the decider: whatever it is, it is ours
+            self._floor.crashed(fault)
+            self.abort("internal_error")
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._floor.loop.call_later(seconds, self._guard, self._silent)
+
+    def _start(self) -> None:
         self._look = self._floor.decider.look(self.connection)
         if self._look is Look.SERVE:
             self._take_over()
@@ -89,18 +112,19 @@ class Arrival:
         elif self._look is Look.DIAL:
             self._floor.dial(self.connection, self._dialled)
         else:
-            self._timer = self._floor.loop.call_later(self._floor.config.peek_timeout_s, self._silent)
+            self._arm(self._floor.config.peek_timeout_s)
             self._peek()
 
-    def abort(self, reason: str) -> None:
-        """Reset the client."""
+    def abort(self, reason: str, *, reset: bool = True) -> None:
+        """Reset the client, or end in order: an alert of TLS may be on its way to it."""
         if self._over:
             return
         self._take_over()
         for sock in (self._server, self._handshake or self._sock):
             if sock is not None:
-                with contextlib.suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                if reset:
+                    with contextlib.suppress(OSError):
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 sock.close()
         self._floor.gone(self, reason)
 
@@ -117,12 +141,12 @@ class Arrival:
             return
         seen = peek.look(data)
         if seen is None and data and len(data) >= self._low_water:
+            if self._low_water == 1 and self._look is Look.DIAL:
+                self._arm(self._floor.config.peek_timeout_s)
             # asked to be woken for the same bytes, epoll would spin: it is to wait for more than there is
             self._low_water = len(data) + 1
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._low_water)
-            if self._timer is None:
-                self._timer = self._floor.loop.call_later(self._floor.config.peek_timeout_s, self._silent)
             self._watch()
         elif not data and self._server is None:
             self.abort("client_closed")  # without a word: there is nothing to carry anywhere
@@ -132,7 +156,7 @@ class Arrival:
     def _watch(self) -> None:
         if not self._watching:
             self._watching = True
-            self._floor.loop.add_reader(self._sock.fileno(), self._peek)
+            self._floor.loop.add_reader(self._sock.fileno(), self._guard, self._peek)
 
     def _unwatch(self) -> None:
         if self._watching:
@@ -143,14 +167,21 @@ class Arrival:
         """The peek time is over: what began in part is taken for what it is."""
         self._timer = None
         try:
-            data = self._sock.recv(1, socket.MSG_PEEK)
+            data = self._sock.recv(len(_TLS_RECORD), socket.MSG_PEEK)
         except OSError:
             data = b""
+        if data == _TLS_RECORD and not self._begun and not self.proxied:
+            self._begun = True  # it is TLS and may be AWS: passing it on for being slow would let it out
+            self._arm(self._floor.config.head_timeout_s)
+            return
         self._decide(Peeked(wire=Wire.OTHER) if data else _SILENT)
 
     # the destination speaks or is spoken to first
 
     def _dialled(self, result: socket.socket | OSError) -> None:
+        self._guard(self._use, result)
+
+    def _use(self, result: socket.socket | OSError) -> None:
         if self._over:
             if isinstance(result, socket.socket):
                 result.close()
@@ -160,7 +191,8 @@ class Arrival:
             self._join(result)
         else:
             self._server = result
-            self._floor.loop.add_reader(result.fileno(), self._server_first)
+            self._floor.loop.add_reader(result.fileno(), self._guard, self._server_first)
+            self._arm(self._floor.config.tunnel_idle_timeout_s)
             self._peek()
 
     @property
@@ -181,9 +213,8 @@ class Arrival:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        server, self._server = self._server, None
-        if server is not None:
-            self._floor.loop.remove_reader(server.fileno())
+        if self._server is not None:
+            self._floor.loop.remove_reader(self._server.fileno())
         if self._low_water > 1:
             self._low_water = 1
             with contextlib.suppress(OSError):
@@ -191,6 +222,7 @@ class Arrival:
         self.peeked = peeked
         self._look = Look.PEEK
         self.verdict = self._floor.decider.connection(self.connection, peeked)
+        server, self._server = self._server, None
         if server is not None and not isinstance(self.verdict, Pass):
             server.close()
             server = None
@@ -223,6 +255,9 @@ class Arrival:
             self._take_over()
             self._floor.serve(self._sock, self.connection, self.peeked.name)
             return
+        if self.proxied:
+            self.abort("proxied_twice")
+            return
         try:
             head = self._sock.recv(peek.LOOKED_AT_MOST, socket.MSG_PEEK)
             self._sock.recv(head.find(b"\r\n\r\n") + 4)
@@ -235,7 +270,7 @@ class Arrival:
         named = Address(self.peeked.name, self.peeked.port or _HTTPS)
         self.connection = replace(self.connection, destination=named)
         # nobody else can be meant, so the client is given the time that a request's head has
-        self._timer = self._floor.loop.call_later(self._floor.config.head_timeout_s, self._silent)
+        self._arm(self._floor.config.head_timeout_s)
         self._peek()
 
     def _take_over(self) -> None:
@@ -284,7 +319,7 @@ class Arrival:
             loop.add_writer(descriptor, self._step, name)
         except OSError as error:
             self._floor.counters["tls_handshakes_failed"] += 1
-            self.abort(_tls_reason(error))
+            self.abort(_tls_reason(error), reset=False)
         else:
             self._take_over()
             self._floor.counters["tls_handshakes"] += 1

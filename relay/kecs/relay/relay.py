@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import socket
 import ssl
 from collections import defaultdict
@@ -26,7 +25,6 @@ __all__ = ["Relay", "RelayConfig"]
 _ACCEPTS_PER_WAKE: Final = 64
 _PAUSE_S: Final = 0.1
 _TICK_S: Final = 0.5
-_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 type OriginalDestination = Callable[[socket.socket], Address]
 
@@ -154,10 +152,8 @@ class Relay:
                 sock, _ = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError as error:
-                if error.errno not in _NO_DESCRIPTORS:
-                    raise
-                # the connection stays in the backlog: accepting goes on when others have ended
+            except OSError:
+                # without descriptors the connection stays in the backlog; an error of the network was that connection's
                 self.counters["accept_paused"] += 1
                 self.loop.remove_reader(listener.sock.fileno())
                 self.loop.call_later(_PAUSE_S, self._resume, listener)
@@ -219,8 +215,7 @@ class Relay:
         self._arrivals.pop(arrival.connection.number, None)
         self.counters["refused"] += 1
         self.counters[f"refused_{reason}"] += 1
-        self.decider.closed(arrival.connection, arrival.verdict, arrival.peeked, reason, 0, 0)
-        self._ended()
+        self._note(arrival, reason, 0, 0)
 
     def _session_closed(self, session: Session, reason: str) -> None:  # noqa: ARG002 - records have said it
         self._sessions.pop(session, None)
@@ -231,10 +226,19 @@ class Relay:
         if passing is not None:
             arrival = passing.arrival
             self.counters["passed_bytes"] += tunnel.up.carried + tunnel.down.carried
-            self.decider.closed(
-                arrival.connection, arrival.verdict, arrival.peeked, reason, tunnel.up.carried, tunnel.down.carried
-            )
+            self._note(arrival, reason, tunnel.up.carried, tunnel.down.carried)
+
+    def _note(self, arrival: Arrival, reason: str, sent: int, received: int) -> None:
+        try:
+            self.decider.closed(arrival.connection, arrival.verdict, arrival.peeked, reason, sent, received)
+        except Exception as fault:  # noqa: BLE001 - of the decider: the others go on
+            self.crashed(fault)
         self._ended()
+
+    def crashed(self, fault: Exception) -> None:
+        """Count a fault of ours, and report it as asyncio does."""
+        self.counters["internal_errors"] += 1
+        self.loop.call_exception_handler({"message": "a connection ends by a fault of the relay", "exception": fault})
 
     def _ended(self) -> None:
         if self._draining is not None and not self.open:

@@ -406,8 +406,8 @@ class Session:
             self._advance()
             if self._stream.eof and self._state is _State.HEAD:
                 self._leave_when_sent()
-        except Exception as error:  # noqa: BLE001 - of the decider: this connection ends, the others do not
-            self._stream.crash(error)
+        except Exception as fault:  # noqa: BLE001 - of the decider: this connection ends, the others do not
+            self.crash(fault)
 
     def _leave_when_sent(self) -> None:
         """Nothing more comes that could be answered: end, once what was answered is sent."""
@@ -452,8 +452,18 @@ class Session:
         if self.idle:
             self._close_when_sent()
 
+    def crash(self, fault: Exception) -> None:
+        """End for a fault of ours."""
+        self._stream.crash(fault)
+
     def check(self, now: float) -> None:
         """Act on deadlines that have passed."""
+        try:
+            self._check(now)
+        except Exception as fault:  # noqa: BLE001 - of the decider: this connection ends, the others do not
+            self.crash(fault)
+
+    def _check(self, now: float) -> None:
         transfer = self._transfer
         waiting = self._state is _State.WAIT or self._held
         if self._state is _State.JOINED and self.joined is not None and self.joined.touched:
@@ -508,16 +518,18 @@ class Session:
         closed, self._closed = self._closed, _nothing
         if closed is _nothing:
             return
+        self._abandon()
         try:
-            self._abandon()
             if self._exchange is not None and self._exchange.head.method:
                 self._record(reason or "client_closed")
-        finally:
-            self._exchange = None
-            if self.joined is not None:
-                self.joined.close()
-            self._stream.close()
-            closed(self, reason)
+        except Exception as fault:  # noqa: BLE001 - of the decider: what it did not note has ended nevertheless
+            self._means.counters["internal_errors"] += 1
+            self._stream.report(fault)
+        self._exchange = None
+        if self.joined is not None:
+            self.joined.close()
+        self._stream.close()
+        closed(self, reason)
 
 
 def _nothing(session: Session, reason: str) -> None:

@@ -273,17 +273,18 @@ class Stream:
         try:
             self.owner.lost(self, error)
         except Exception as fault:  # noqa: BLE001 - see `_readable`
-            self._report(fault)
+            self.report(fault)
 
-    def _report(self, fault: Exception) -> None:
+    def report(self, fault: Exception) -> None:
+        """Tell of a fault of ours as asyncio does."""
         self._loop.call_exception_handler({"message": "a connection ends by a fault of the relay", "exception": fault})
 
     def _give_up(self) -> None:
         self._break(TimeoutError("the peer does not read"))
 
     def crash(self, fault: Exception) -> None:
-        """Report a fault of ours as asyncio does, and end this connection."""
-        self._report(fault)
+        """End this connection for a fault of ours."""
+        self.report(fault)
         self.abort()
         self._tell_lost(CrashError(str(fault)))
 

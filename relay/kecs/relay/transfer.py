@@ -39,6 +39,9 @@ class Client(Protocol):
     def closing_fields(self, *, keep_alive: bool) -> Fields:
         """Return the connection's fields of a response."""
 
+    def crash(self, fault: Exception) -> None:
+        """End for a fault of ours."""
+
     def hold(self, *, full: bool) -> None:
         """Read no more of the request (`full`), or go on."""
 
@@ -149,6 +152,12 @@ class Transfer:
 
     def _connected(self, result: Stream | OSError) -> None:
         self._connecting = None
+        try:
+            self._use(result)
+        except Exception as fault:  # noqa: BLE001 - of the decider: this connection ends, the others do not
+            self._client.crash(fault)
+
+    def _use(self, result: Stream | OSError) -> None:
         if isinstance(result, OSError):
             timed_out = isinstance(result, TimeoutError)
             self._fail(Failure.CONNECT_TIMEOUT if timed_out else Failure.CONNECT, result.strerror or str(result))

@@ -146,7 +146,7 @@ class _Handshake:
 class Connecting:
     """Resolve, connect, and speak TLS where asked; then call back once, unless cancelled."""
 
-    __slots__ = ("_addresses", "_dialling", "_done", "_loop", "_owner", "_timeout_s", "_tls", "_upstream")
+    __slots__ = ("_addresses", "_dialling", "_done", "_loop", "_owner", "_timeout_s", "_timer", "_tls", "_upstream")
 
     def __init__(
         self,
@@ -163,6 +163,7 @@ class Connecting:
         self._timeout_s, self._tls = timeout_s, tls
         self._dialling: Dialling | None = None
         self._addresses: list[Address] = []
+        self._timer: asyncio.TimerHandle | None = None
         if _is_address(upstream.host):
             self._addresses = [Address(upstream.host, upstream.port)]
             self._next()
@@ -171,6 +172,8 @@ class Connecting:
                 None, lambda: socket.getaddrinfo(upstream.host, upstream.port, type=socket.SOCK_STREAM)
             )
             query.add_done_callback(self._resolved)
+            late = TimeoutError(errno.ETIMEDOUT, f"the name {upstream.host} was not resolved in time")
+            self._timer = loop.call_later(timeout_s, self._finish, late)
 
     def cancel(self) -> None:
         """Forget about it."""
@@ -179,7 +182,9 @@ class Connecting:
             self._dialling.cancel()
 
     def _resolved(self, query: "asyncio.Future[list[tuple[Any, ...]]]") -> None:
-        if query.cancelled():
+        if self._timer is not None:
+            self._timer.cancel()
+        if query.cancelled() or self._done is None:
             return
         error = query.exception()
         if error is not None:
