@@ -122,6 +122,9 @@ class Session:
         """The client took what was buffered."""
         if self._transfer is not None:
             self._transfer.pause(full=False)
+        elif self._state is _State.HEAD:
+            stream.resume()
+            self._continue()
         elif self._state is _State.LINGER and not stream.buffered:
             if stream.closed or stream.eof:
                 self._end("")
@@ -134,6 +137,9 @@ class Session:
         """Go on with what is there, as far as it goes."""
         while True:
             if self._state is _State.HEAD:
+                if self._stream.buffered > HIGH_WATER:
+                    self._stream.pause()  # until the client takes the answers to what it has asked already
+                    return
                 if not self._read_head():
                     return
             elif self._state is _State.SHOW:
