@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from ipaddress import IPv4Network, IPv6Network
 from itertools import product
 from pathlib import Path
 
@@ -14,9 +15,14 @@ from kecs.init_container.config import Redirect
 from kecs.init_container.rules import PREFIX, PROBE_PREFIX, Family, cleanup, probe, rule_count, wanted
 
 GOLDEN = Path(__file__).with_name("golden")
+EXCLUDED = (IPv4Network("10.0.0.0/8"), IPv6Network("fd12::/16"), IPv4Network("192.0.2.7"))
+VARIANTS = {
+    "": Redirect(),
+    "-dns": Redirect(capture_dns=True),
+    "-excluded": Redirect(excluded_ports=(80,), excluded_networks=EXCLUDED),
+}
 CASES = {
-    f"{family.lower()}{'-dns' if capture else ''}": (family, Redirect(capture_dns=capture))
-    for family, capture in product(Family, (False, True))
+    f"{family.lower()}{name}": (family, redirect) for family, (name, redirect) in product(Family, VARIANTS.items())
 }
 BASE = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 FOREIGN = """\

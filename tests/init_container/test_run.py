@@ -87,11 +87,60 @@ def test_less_is_applied_over_more(pod: Namespace) -> None:
         assert bare(pod.rules("nft")) == bare(fresh.rules("nft"))
 
 
+RESIDUE = """\
+*nat
+:KECS_OUTPUT - [0:0]
+:KECS_OLD - [0:0]
+-A OUTPUT -p tcp -m tcp --dport 8080 -j KECS_OLD
+-A OUTPUT -p tcp -m comment --comment "kecs: redirect" -j KECS_OUTPUT
+-A KECS_OUTPUT -p tcp -g KECS_OLD
+-A KECS_OLD -p tcp -j REDIRECT --to-ports 15001
+COMMIT
+*mangle
+:KECS_MARK - [0:0]
+-A PREROUTING -m comment --comment "kecs: an older idea" -j KECS_MARK
+COMMIT
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_an_older_version_left_is_replaced_and_then_removed(pod: Namespace, backend: str) -> None:
+    foreign = bare(add_foreign(pod, backend))
+    for base in ("iptables", "ip6tables"):
+        pod.run(f"{base}-{backend}-restore", "--noflush", stdin=RESIDUE)
+    pod.init("--rules-only", "--backend", backend)
+    with namespace() as fresh:
+        add_foreign(fresh, backend)
+        fresh.init("--rules-only", "--backend", backend)
+        assert bare(pod.rules(backend)) == bare(fresh.rules(backend))
+    pod.init("--cleanup")
+    assert bare(pod.rules(backend)) == foreign
+
+
 def test_switching_back_ends_leaves_rules_in_one_only(pod: Namespace) -> None:
     pod.init("--rules-only", KECS_IPTABLES_BACKEND="legacy")
     pod.init("--rules-only", KECS_IPTABLES_BACKEND="nft")
     assert bare(pod.rules("legacy")) == []
     assert bare(pod.rules("nft"))
+
+
+def test_a_flag_goes_over_the_environment(pod: Namespace) -> None:
+    assert "by legacy" in pod.init("--rules-only", "--backend", "legacy", KECS_IPTABLES_BACKEND="nft")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("--backend", "bpf"), id="an unknown back end"),
+        pytest.param(("--nft",), id="an unknown flag"),
+        pytest.param(("--dry-run", "--cleanup"), id="two deeds at once"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(pod: Namespace, arguments: tuple[str, ...]) -> None:
+    done = pod.try_init(*arguments)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+    assert pod.rules("nft") == pod.rules("legacy") == ""
 
 
 def test_an_unused_namespace_gets_nft(pod: Namespace) -> None:
@@ -161,14 +210,20 @@ def test_when_both_refuse_both_are_said(pod: Namespace, tmp_path: Path) -> None:
     assert "iptables-nft-restore is not installed; iptables-legacy-restore is not installed" in done.stderr
 
 
-CAPABILITIES = {"nft": "+net_admin", "legacy": "+net_admin,+net_raw"}
+def test_without_any_privilege_one_hint_says_which(pod: Namespace) -> None:
+    done = limited(pod, "", "auto")
+    assert done.stderr.partition("hint: ")[2] == "the init container needs NET_ADMIN and to run as root\n"
 
 
-def limited(pod: Namespace, capabilities: str, backend: str) -> "subprocess.CompletedProcess[str]":
+CAPABILITIES = {"nft": ",+net_admin", "legacy": ",+net_admin,+net_raw"}
+
+
+def limited(
+    pod: Namespace, capabilities: str, backend: str, deed: str = "--rules-only"
+) -> "subprocess.CompletedProcess[str]":
     return pod.run(
-        *(SETPRIV, f"--bounding-set=-all,{capabilities}", "--", sys.executable, "-m", "kecs.init_container"),
-        "--rules-only",
-        environ={"KECS_IPTABLES_BACKEND": backend},
+        *(SETPRIV, f"--bounding-set=-all{capabilities}", "--", sys.executable, "-m", "kecs.init_container"),
+        *(deed, "--backend", backend),
         check=False,
     )
 
@@ -182,15 +237,32 @@ def test_these_capabilities_are_enough(pod: Namespace, backend: str) -> None:
 @pytest.mark.parametrize(
     ("backend", "capabilities", "needs"),
     [
-        pytest.param("nft", "+net_raw", "NET_ADMIN", id="nft"),
-        pytest.param("legacy", "+net_raw", "NET_ADMIN and NET_RAW", id="legacy without NET_ADMIN"),
-        pytest.param("legacy", "+net_admin", "NET_ADMIN and NET_RAW", id="legacy without NET_RAW"),
+        pytest.param("nft", ",+net_raw", "NET_ADMIN", id="nft"),
+        pytest.param("legacy", ",+net_raw", "NET_ADMIN and NET_RAW", id="legacy without NET_ADMIN"),
+        pytest.param("legacy", ",+net_admin", "NET_ADMIN and NET_RAW", id="legacy without NET_RAW"),
     ],
 )
 def test_without_them_the_hint_names_them(pod: Namespace, backend: str, capabilities: str, needs: str) -> None:
     done = limited(pod, capabilities, backend)
     assert done.returncode == 1
     assert needs in done.stderr.partition("hint: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("backend", "capabilities"),
+    [
+        pytest.param("nft", "", id="nft without NET_ADMIN"),
+        pytest.param("legacy", ",+net_admin", id="legacy without NET_RAW"),
+    ],
+)
+def test_what_can_not_be_seen_is_not_said_to_be_removed(pod: Namespace, backend: str, capabilities: str) -> None:
+    pod.init("--rules-only", "--backend", backend)
+    before = pod.rules(backend)
+    done = limited(pod, capabilities, backend, "--cleanup")
+    assert done.returncode == 1
+    assert "removed" not in done.stdout
+    assert "NET_ADMIN" in done.stderr.partition("hint: ")[2]
+    assert pod.rules(backend) == before
 
 
 READ_ONLY = "mount --bind /run /run && mount -o remount,bind,ro /run && exec python -m kecs.init_container --rules-only"
@@ -226,7 +298,25 @@ def test_ipv6_that_can_not_be_written_is_an_error_and_nothing_is_applied(pod: Na
     done = pod.try_init("--rules-only", PATH=path)
     assert done.returncode == 1
     assert "ip6tables-legacy-restore is not installed" in done.stderr
+    assert "KECS_IPV6=off" in done.stderr.partition("hint: ")[2]
     assert bare(pod.rules("legacy")) == []
+
+
+def disable_ipv6(pod: Namespace) -> None:
+    pod.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+
+
+def test_ipv6_that_is_disabled_here_is_written_where_it_can_be(pod: Namespace) -> None:
+    disable_ipv6(pod)
+    assert pod.init("--rules-only") == "rules applied by nft for IPv4 and IPv6\n"
+
+
+def test_ipv6_that_is_disabled_here_is_left_out_where_it_can_not_be_written(pod: Namespace, tmp_path: Path) -> None:
+    disable_ipv6(pod)
+    path = tools(tmp_path, nft="")
+    (tmp_path / "ip6tables-legacy-restore").unlink()
+    assert pod.init("--rules-only", PATH=path) == "rules applied by legacy for IPv4\n"
+    assert bare(pod.rules("legacy"))
 
 
 def test_a_dry_run_prints_and_changes_nothing(pod: Namespace) -> None:

@@ -77,6 +77,43 @@ def test_each_user_reaches_what_the_table_says(traffic: tuple[Mapping[str, Row],
 
 
 @pytest.mark.parametrize("backend", ["nft", "legacy"])
+def test_what_is_excluded_goes_where_it_was_dialled(backend: str) -> None:
+    """Networks with all their ports, for HTTP/3 too; never the metadata, which is the node's own."""
+    rows = {
+        (protocol, address, port): answer
+        for family in (4, 6)
+        for protocol, address, port, answer in (
+            ("tcp", SITE[family], 443, "world"),
+            ("tcp", SITE[family], 80, "world"),
+            ("udp", SITE[family], 443, "world"),
+            ("tcp", METADATA[family][0], 80, f"relay {METADATA[family][0]} 80"),
+            ("tcp", METADATA[family][0], 443, "world"),
+            ("udp", SITE[family], 53, "dns"),
+        )
+    }
+    calls = [Call(uid=APP[0], gid=APP[1], protocol=p, address=a, port=port) for p, a, port in rows]
+    networks = "203.0.113.0/24,169.254.0.0/16,2001:db8::/32,fd00:ec2::/32"
+    with pod_and_world() as pod:
+        pod.init(
+            "--rules-only",
+            KECS_IPTABLES_BACKEND=backend,
+            KECS_EXCLUDE_CIDRS=networks,
+            KECS_DNS_CAPTURE="true",
+        )
+        assert dict(zip(rows, pod.dial(calls), strict=True)) == rows
+
+
+def test_a_port_that_is_excluded_is_excluded_alone() -> None:
+    rows = {(SITE[family], port): answer for family in (4, 6) for port, answer in ((80, "world"), (443, "relay"))}
+    rows |= {(METADATA[family][0], 80): "relay" for family in (4, 6)}
+    calls = [Call(uid=APP[0], gid=APP[1], protocol="tcp", address=a, port=port) for a, port in rows]
+    with pod_and_world() as pod:
+        pod.init("--rules-only", KECS_EXCLUDE_PORTS="80")
+        answers = [answer.partition(" ")[0] for answer in pod.dial(calls)]
+        assert dict(zip(rows, answers, strict=True)) == rows
+
+
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
 def test_without_a_relay_calls_are_refused_and_never_leave(backend: str) -> None:
     calls = [
         Call(uid=1000, gid=1000, protocol="tcp", address=SITE[family], port=port)

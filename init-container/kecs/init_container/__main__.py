@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from kecs.core.errors import KecsError
 from kecs.init_container import run
-from kecs.init_container.config import Config, from_environment
+from kecs.init_container.config import BackendChoice, Config, from_environment
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -17,9 +17,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     group.add_argument("--dry-run", action="store_true", help="print the rules and change nothing")
     group.add_argument("--cleanup", action="store_true", help="take our rules out and change nothing else")
     group.add_argument("--rules-only", action="store_true", help="write no trust files")
+    parser.add_argument(
+        "--backend", choices=tuple(BackendChoice), help="which kernel interface to use (over KECS_IPTABLES_BACKEND)"
+    )
     options = parser.parse_args(arguments)
+    flags = {"KECS_IPTABLES_BACKEND": options.backend} if options.backend else {}
     try:
-        print(_act(options, from_environment(environ)), end="")  # noqa: T201 - the program's output
+        print(_act(options, from_environment({**environ, **flags})), end="")  # noqa: T201 - the program's output
     except KecsError as error:
         print(f"error: {error.message}\n\nhint: {error.hint}", file=sys.stderr)  # noqa: T201 - the same
         return error.exit_code

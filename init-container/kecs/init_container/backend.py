@@ -18,6 +18,10 @@ _TIMEOUT_S: Final = 60.0
 _LOCK_WAIT_S: Final = 30
 
 
+class DeniedError(MachineError):
+    """The kernel answers only those with more privileges: what is there can't be known."""
+
+
 class Backend(StrEnum):
     """A kernel interface that iptables writes to."""
 
@@ -28,9 +32,10 @@ class Backend(StrEnum):
 _BASE: Final[Mapping[Family, str]] = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _OTHER: Final[Mapping[Backend, Backend]] = {Backend.NFT: Backend.LEGACY, Backend.LEGACY: Backend.NFT}
 _NEEDS: Final[Mapping[Backend, str]] = {Backend.NFT: "NET_ADMIN", Backend.LEGACY: "NET_ADMIN and NET_RAW"}
+_DENIED: Final = ("not permitted", "ermission denied")
 _HINTS: Final[tuple[tuple[str, Callable[[Backend], str]], ...]] = (
-    ("not permitted", lambda backend: f"the init container needs {_NEEDS[backend]}; a sandbox may refuse it"),
-    ("ermission denied", lambda backend: f"the init container needs {_NEEDS[backend]} and to run as root"),
+    (_DENIED[0], lambda backend: f"the init container needs {_NEEDS[backend]}; a sandbox may refuse it"),
+    (_DENIED[1], lambda backend: f"the init container needs {_NEEDS[backend]} and to run as root"),
     (
         "unable to initialize table",  # all that the legacy tools say of either cause
         lambda backend: (
@@ -89,17 +94,24 @@ class Tool:
                 check=False,
             )
         except FileNotFoundError as error:
-            raise MachineError(f"{program} is not installed", hint="install iptables with both back ends") from error
+            raise MachineError(
+                f"{program} is not installed", hint=f"install iptables with both back ends{self._otherwise}"
+            ) from error
         except (OSError, subprocess.TimeoutExpired) as error:
             raise MachineError(f"{program} can't be run: {error}", hint="run it by hand to see why") from error
         if done.returncode:
             lines = (line for line in done.stderr.splitlines() if not line.startswith("Try `"))
             said = " ".join(" ".join(lines).split()) or f"exit code {done.returncode}"
-            raise MachineError(f"{program} refused ({self.family}): {said}", hint=self._hint(said))
+            kind = DeniedError if any(words in said for words in _DENIED) else MachineError
+            raise kind(f"{program} refused ({self.family}): {said}", hint=self._hint(said))
         return done.stdout
 
     def _hint(self, said: str) -> str:
-        return next(hint(self.backend) for words, hint in _HINTS if words in said)
+        return next(hint(self.backend) for words, hint in _HINTS if words in said) + self._otherwise
+
+    @property
+    def _otherwise(self) -> str:
+        return "; or set KECS_IPV6=off if the pod has no IPv6 address" if self.family is Family.IPV6 else ""
 
 
 def _environment() -> dict[str, str]:
@@ -122,7 +134,9 @@ def find(choice: BackendChoice, redirect: Redirect, families: Iterable[Family]) 
             refusals.append(error)
         else:
             return backend
-    raise MachineError("; ".join(error.message for error in refusals), hint=refusals[0].hint)
+    denied = [error for error in refusals if isinstance(error, DeniedError)]
+    hints = dict.fromkeys(error.hint for error in denied or refusals)
+    raise MachineError("; ".join(error.message for error in refusals), hint="; ".join(hints))
 
 
 def _preferred(choice: BackendChoice, families: tuple[Family, ...]) -> tuple[Backend, ...]:

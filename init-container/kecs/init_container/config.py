@@ -1,8 +1,9 @@
 """What the init container is told: read from its environment, checked, never guessed. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,11 @@ class IPv6(StrEnum):
     """Write none: whoever says so knows that the pod has no IPv6 address."""
 
 
+type Network = IPv4Network | IPv6Network
+
+REDIRECTED_PORTS: Final[Mapping[int, str]] = {443: "HTTPS", 80: "HTTP"}
+"""The TCP ports whose connections go to the relay, to what is spoken there."""
+
 _SWITCH: Final[Mapping[str, bool]] = {"true": True, "false": False}
 _PORT_LIMIT: Final = 65535
 _ID_LIMIT: Final = 0xFFFFFFFE
@@ -42,6 +48,10 @@ class Redirect:
     relay_port: int = RELAY_PORT
     dns_port: int = DNS_PORT
     capture_dns: bool = False
+    excluded_ports: tuple[int, ...] = ()
+    """Ports whose connections go where they were dialled."""
+    excluded_networks: tuple[Network, ...] = ()
+    """Destinations that are left alone; metadata addresses and captured lookups never are."""
 
     def __post_init__(self) -> None:
         """Refuse what iptables would misread: ids and ports are numbers within their ranges."""
@@ -49,6 +59,17 @@ class Redirect:
         _check_range("gid", self.gid, 1, _ID_LIMIT)
         _check_range("relay port", self.relay_port, 1, _PORT_LIMIT)
         _check_range("DNS port", self.dns_port, 1, _PORT_LIMIT)
+        for port in self.excluded_ports:
+            if port not in REDIRECTED_PORTS:
+                known = ", ".join(str(known) for known in REDIRECTED_PORTS)
+                raise ConfigError(
+                    f"port {port} is to be excluded, and is not redirected", hint=f"exclude one of {known}"
+                )
+        for network in self.excluded_networks:
+            if not network.prefixlen:
+                raise ConfigError(
+                    f"{network} is to be excluded, which is every address", hint="exclude the networks that you mean"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +88,11 @@ class Config:
 def from_environment(environ: Mapping[str, str]) -> Config:
     """Read the `KECS_…` variables; raise ConfigError with the variable and its value."""
     return Config(
-        redirect=Redirect(capture_dns=_SWITCH[_one_of(environ, "KECS_DNS_CAPTURE", "false", _SWITCH)]),
+        redirect=Redirect(
+            capture_dns=_SWITCH[_one_of(environ, "KECS_DNS_CAPTURE", "false", _SWITCH)],
+            excluded_ports=_list(environ, "KECS_EXCLUDE_PORTS", int, "80"),
+            excluded_networks=_list(environ, "KECS_EXCLUDE_CIDRS", ip_network, "10.0.0.0/8,fd00::/8"),
+        ),
         backend=BackendChoice(_one_of(environ, "KECS_IPTABLES_BACKEND", "auto", tuple(BackendChoice))),
         ipv6=IPv6(_one_of(environ, "KECS_IPV6", "auto", tuple(IPv6))),
         trust_roots=environ.get("KECS_TRUST_ROOTS", "").encode(),
@@ -81,6 +106,14 @@ def _one_of(environ: Mapping[str, str], name: str, default: str, known: Mapping[
     if value not in known:
         raise ConfigError(f"{name} is {value!r}", hint=f"set it to one of {', '.join(known)}")
     return value
+
+
+def _list[T](environ: Mapping[str, str], name: str, parse: Callable[[str], T], example: str) -> tuple[T, ...]:
+    value = environ.get(name, "")
+    try:
+        return tuple(dict.fromkeys(parse(item.strip()) for item in value.split(",") if item.strip()))
+    except ValueError as error:
+        raise ConfigError(f"{name} is {value!r}: {error}", hint=f"separate them by commas, e.g. {example}") from error
 
 
 def _path(environ: Mapping[str, str], name: str, default: str) -> Path:

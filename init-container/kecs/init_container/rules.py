@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from kecs.core.names import METADATA_IPV4, METADATA_IPV6
-from kecs.init_container.config import Redirect
+from kecs.init_container.config import REDIRECTED_PORTS, Redirect
 
 PREFIX: Final = "KECS_"
 PROBE_PREFIX: Final = "KECSPROBE_"
@@ -32,6 +32,7 @@ class Family(StrEnum):
 class _Dialect:
     """What the rules of one family spell differently."""
 
+    version: int
     loopback: str
     metadata: tuple[str, ...]
     unreachable: str
@@ -39,11 +40,13 @@ class _Dialect:
 
 _DIALECTS: Final[Mapping[Family, _Dialect]] = {
     Family.IPV4: _Dialect(
+        version=4,
         loopback="127.0.0.0/8",
         metadata=tuple(f"{address}/32" for address in METADATA_IPV4),
         unreachable="icmp-port-unreachable",
     ),
     Family.IPV6: _Dialect(
+        version=6,
         loopback="::1/128",
         metadata=tuple(f"{address}/128" for address in METADATA_IPV6),
         unreachable="icmp6-port-unreachable",
@@ -122,8 +125,13 @@ def _tables(redirect: Redirect, dialect: _Dialect) -> Iterator[_Table]:
                 _rule("KECS_OUTPUT", f"-d {address} -p tcp -m tcp --dport 80", "metadata", "KECS_REDIRECT")
                 for address in dialect.metadata
             ),
-            _rule("KECS_OUTPUT", "-p tcp -m tcp --dport 443", "HTTPS", "KECS_REDIRECT"),
-            _rule("KECS_OUTPUT", "-p tcp -m tcp --dport 80", "HTTP", "KECS_REDIRECT"),
+            # Behind the metadata: no exclusion opens the way to the node's own credentials.
+            *_excluded("KECS_OUTPUT", redirect, dialect),
+            *(
+                _rule("KECS_OUTPUT", f"-p tcp -m tcp --dport {port}", spoken, "KECS_REDIRECT")
+                for port, spoken in REDIRECTED_PORTS.items()
+                if port not in redirect.excluded_ports
+            ),
         ),
         jumps=(("OUTPUT", _jump("redirect", "KECS_OUTPUT")),),
     )
@@ -132,6 +140,7 @@ def _tables(redirect: Redirect, dialect: _Dialect) -> Iterator[_Table]:
         chains=("KECS_GUARD",),
         rules=(
             *_exempt("KECS_GUARD", redirect),
+            *_excluded("KECS_GUARD", redirect, dialect),
             # At once, so that a client of HTTP/3 falls back to TCP instead of waiting.
             _rule(
                 "KECS_GUARD",
@@ -175,6 +184,12 @@ def _exempt(chain: str, redirect: Redirect) -> tuple[str, str]:
         _rule(chain, _owner(redirect), "the proxy itself", "RETURN"),
         _rule(chain, "-o lo", "inside the pod", "RETURN"),
     )
+
+
+def _excluded(chain: str, redirect: Redirect, dialect: _Dialect) -> Iterator[str]:
+    for network in redirect.excluded_networks:
+        if network.version == dialect.version:
+            yield _rule(chain, f"-d {network}", "excluded by the configuration", "RETURN")
 
 
 def _owner(redirect: Redirect) -> str:

@@ -7,11 +7,12 @@ from typing import Final
 
 from kecs.core.errors import ConfigError, MachineError
 from kecs.init_container import bundle, rules
-from kecs.init_container.backend import Backend, Tool, find
+from kecs.init_container.backend import Backend, DeniedError, Tool, find
 from kecs.init_container.config import Config, IPv6
 from kecs.init_container.rules import Family
 
-_IPV6_IN_KERNEL: Final = Path("/proc/net/if_inet6")
+_IPV6_ADDRESSES: Final = Path("/proc/net/if_inet6")
+"""The IPv6 addresses of this network namespace; there is no such file where the kernel does not speak it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +29,13 @@ def families(ipv6: IPv6, *, in_kernel: bool) -> tuple[Family, ...]:
 
 
 def _families(config: Config) -> tuple[Family, ...]:
-    return families(config.ipv6, in_kernel=_IPV6_IN_KERNEL.exists())
+    return families(config.ipv6, in_kernel=_IPV6_ADDRESSES.exists())
 
 
 def apply(config: Config) -> Applied:
     """Put the rules into this network namespace: all texts are checked before the first is applied."""
-    wanted = _families(config)
-    backend = find(config.backend, config.redirect, wanted)
-    remove(other for other in Backend if other is not backend)
+    wanted, backend = _placed(config)
+    _remove(_ours(other for other in Backend if other is not backend))
     texts = []
     for family in wanted:
         tool = Tool(backend=backend, family=family)
@@ -47,25 +47,53 @@ def apply(config: Config) -> Applied:
     return Applied(backend=backend, families=wanted)
 
 
+def _placed(config: Config) -> tuple[tuple[Family, ...], Backend]:
+    """Choose families and back end: both families, but for IPv6 where it is switched off and can't be written.
+
+    Loopback has an address whenever IPv6 is on, so that without any address no packet can leave by it.
+    """
+    wanted = _families(config)
+    try:
+        return wanted, find(config.backend, config.redirect, wanted)
+    except MachineError:
+        if Family.IPV6 not in wanted or _IPV6_ADDRESSES.read_text(encoding="ascii"):
+            raise
+        return (Family.IPV4,), find(config.backend, config.redirect, (Family.IPV4,))
+
+
 def show(config: Config) -> str:
     """Return the texts that `apply` would give to iptables-restore in an empty namespace."""
     return "".join(f"# {family}\n{rules.wanted(config.redirect, family)}" for family in _families(config))
 
 
-def remove(backends: Iterable[Backend] = tuple(Backend)) -> None:
-    """Take out what is ours, of both families; what others wrote stays as it is."""
-    for backend in backends:
-        for family in Family:
-            tool = Tool(backend=backend, family=family)
-            text = rules.cleanup(_saved(tool))
-            if text:
-                tool.restore(text)
+def remove() -> None:
+    """Take out what is ours, of both back ends and families; what others wrote stays as it is.
+
+    Raise DeniedError when that can't be known.
+    """
+    _remove(_ours(Backend, strict=True))
 
 
-def _saved(tool: Tool) -> str:
+def _ours(backends: Iterable[Backend], *, strict: bool = False) -> list[tuple[Tool, str]]:
+    """Return the texts that take our rules out, for those tools that have any."""
+    tools = [Tool(backend=backend, family=family) for backend in backends for family in Family]
+    texts = [(tool, rules.cleanup(_saved(tool, strict=strict))) for tool in tools]
+    return [(tool, text) for tool, text in texts if text]
+
+
+def _remove(texts: Iterable[tuple[Tool, str]]) -> None:
+    for tool, text in texts:
+        tool.restore(text)
+
+
+def _saved(tool: Tool, *, strict: bool) -> str:
     """Return nothing where the tool or its kernel side is missing: then nothing of ours is there either."""
     try:
         return tool.save() if tool.present else ""
+    except DeniedError:
+        if strict:
+            raise
+        return ""
     except MachineError:
         return ""
 
