@@ -38,6 +38,7 @@ from kecs.relay.relay import Relay, RelayConfig
 
 NAME = "s3.us-east-1.amazonaws.com"
 PATIENCE_S = 15
+NOWHERE = Address("192.0.2.1", 443)
 
 
 @dataclass
@@ -235,11 +236,12 @@ class Lab:
         config: RelayConfig | None = None,
         *,
         run: Callable[[Coroutine[Any, Any, None]], None] = uvloop.run,
+        destination: Address = NOWHERE,
         **options: Any,
     ) -> None:
         self.script = script
         self.authority = Authority()
-        self.destination = Address("192.0.2.1", 443)
+        self.destination = destination
         self._config = config or RelayConfig(peek_timeout_s=0.2)
         self._options = options
         self._started = threading.Event()

@@ -152,12 +152,6 @@ class Transfer:
 
     def _connected(self, result: Stream | OSError) -> None:
         self._connecting = None
-        try:
-            self._use(result)
-        except Exception as fault:  # noqa: BLE001 - of the decider: this connection ends, the others do not
-            self._client.crash(fault)
-
-    def _use(self, result: Stream | OSError) -> None:
         if isinstance(result, OSError):
             timed_out = isinstance(result, TimeoutError)
             self._fail(Failure.CONNECT_TIMEOUT if timed_out else Failure.CONNECT, result.strerror or str(result))
@@ -275,7 +269,10 @@ class Transfer:
         keep = response is not None and response.keep_alive and self._ended and not rest
         self._finished = True
         self._release(keep=keep)
-        self._client.responded(keep_alive=self._keep_client)
+        try:
+            self._client.responded(keep_alive=self._keep_client)
+        except Exception as fault:  # noqa: BLE001 - of the decider: the client's connection ends, no other
+            self._client.crash(fault)
 
     def ended(self, stream: Stream) -> None:
         """The upstream sends no more."""
@@ -316,7 +313,10 @@ class Transfer:
         self._finished = True
         self._release(keep=False)
         self._means.counters[failure.value] += 1
-        self._client.failed(failure, detail, answered=self.answered)
+        try:
+            self._client.failed(failure, detail, answered=self.answered)
+        except Exception as fault:  # noqa: BLE001 - of the decider: the client's connection ends, no other
+            self._client.crash(fault)
 
     def _release(self, *, keep: bool) -> None:
         if self._connecting is not None:
