@@ -20,6 +20,10 @@ from kecs.core.names import DNS_PORT, METADATA_IPV4, METADATA_IPV6, RELAY_PORT
 
 SO_ORIGINAL_DST = 80
 TIMEOUT_S = 20
+ROOT = os.geteuid() == 0
+OWN_NETWORK = ("unshare", "--net") if ROOT else ("unshare", "--user", "--map-root-user", "--map-auto", "--net")
+"""Without root, a user namespace that knows every id: the kernel takes no rule about an id that is not mapped."""
+NO_LOCK = {} if os.access("/run", os.W_OK) else {"XTABLES_LOCKFILE": "/dev/null"}
 NSENTER = shutil.which("nsenter") or "nsenter"
 """Found before a test changes PATH."""
 INIT = (sys.executable, "-m", "kecs.init_container")
@@ -48,6 +52,8 @@ class Namespace:
 
     def __init__(self, holder: "subprocess.Popen[str]") -> None:
         self.pid = holder.pid
+        kinds = ("net",) if ROOT else ("user", "net")
+        self.enter = (NSENTER, *(f"--{kind}=/proc/{self.pid}/ns/{kind}" for kind in kinds))
 
     def run(
         self,
@@ -57,12 +63,12 @@ class Namespace:
         check: bool = True,
     ) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
-            [NSENTER, f"--net=/proc/{self.pid}/ns/net", *command],
+            [*self.enter, *command],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
-            env={"PATH": os.environ["PATH"]} | (environ or {}),
+            env={"PATH": os.environ["PATH"]} | NO_LOCK | (environ or {}),
             check=False,
         )
         if check:
@@ -92,12 +98,13 @@ class Namespace:
 
 
 @contextmanager
-def namespace() -> Iterator[Namespace]:
-    """Make a namespace with loopback alone."""
-    command = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo ready && exec cat"]
+def namespace(neighbour: Namespace | None = None) -> Iterator[Namespace]:
+    """Make a namespace with loopback alone; a neighbour's can be joined to it by a cable."""
+    hold = ("sh", "-c", "ip link set lo up && echo ready && exec cat")
+    command = [*OWN_NETWORK, *hold] if neighbour is None else [*neighbour.enter, "unshare", "--net", *hold]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout
-        assert holder.stdout.readline() == "ready\n"
+        assert holder.stdout.readline() == "ready\n", "this takes root, or newuidmap and a range in /etc/subuid"
         yield Namespace(holder)
         assert holder.stdin
         holder.stdin.close()
@@ -106,7 +113,7 @@ def namespace() -> Iterator[Namespace]:
 @contextmanager
 def pod_and_world() -> Iterator[Namespace]:
     """Make a pod whose default route leads to a world that answers everything; yield the pod."""
-    with namespace() as pod, namespace() as world:
+    with namespace() as pod, namespace(pod) as world:
         pod.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", str(world.pid))
         world.ip(_addresses([*(f"{WORLD[f]}/24" if f == 4 else f"{WORLD[f]}/64" for f in (4, 6)), *_far()]))
         pod.ip(_addresses([f"{POD[4]}/24", f"{POD[6]}/64"]))
@@ -132,7 +139,7 @@ def _addresses(addresses: Sequence[str]) -> str:
 
 @contextmanager
 def _serving(where: Namespace, listeners: list[str]) -> Iterator[None]:
-    command = [NSENTER, f"--net=/proc/{where.pid}/ns/net", sys.executable, __file__, "serve", *listeners]
+    command = [*where.enter, sys.executable, __file__, "serve", *listeners]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         assert server.stdout.readline() == "ready\n"

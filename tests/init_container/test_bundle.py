@@ -13,13 +13,13 @@ from pathlib import Path
 
 import certifi
 import pytest
-from certs_lab import CLEAN, PERMITTED
+from certs_lab import CLEAN, PERMITTED, OpenSsl, cross_certificate
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kecs.certs.authority import certificate_pem, issue_issuer, issue_leaf, issue_root, key_pem, new_key
+from kecs.certs.authority import Signer, certificate_pem, issue_issuer, issue_leaf, issue_root, key_pem, new_key
 from kecs.certs.store import Authority
 from kecs.core.errors import ConfigError, MachineError
 from kecs.init_container.bundle import (
@@ -39,7 +39,7 @@ COMPANY = issue_root(NOW, permitted=("company.example",))
 PUBLIC = issue_root(NOW, permitted=("public.example",))
 OWN_PEM, COMPANY_PEM, PUBLIC_PEM = (certificate_pem(signer.certificate) for signer in (ROOT, COMPANY, PUBLIC))
 OWN, OTHER, WORLD = (signer.certificate.public_bytes(Encoding.DER) for signer in (ROOT, COMPANY, PUBLIC))
-NAME = x509.DNSName("s3.amazonaws.com")
+NAME, WILDCARD = x509.DNSName("s3.amazonaws.com"), x509.DNSName("*.s3.amazonaws.com")
 V4, V6 = x509.IPAddress(IPv4Address("10.0.0.1")), x509.IPAddress(IPv6Address("fd00::1"))
 DIRECTORY = Path("/trust")
 FILES = {"/etc/company.pem": COMPANY_PEM, "/etc/empty.pem": b"", "/etc/key.pem": key_pem(COMPANY.key)}
@@ -236,6 +236,23 @@ def test_the_public_roots_survive_the_bundle() -> None:
     ]
 
 
+def test_openssl_reads_the_bundle_and_trusts_by_it(tmp_path: Path) -> None:
+    public = Path(certifi.where()).read_bytes()
+    decision = trust(tmp_path, own_roots=OWN_PEM, public_roots=public, existing={}, read=FILES.get)
+    bundle = decision.files[tmp_path / "bundle.pem"]
+    command = ["openssl", "crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin"]
+    packed = subprocess.run(command, input=bundle, capture_output=True, timeout=30, env=CLEAN, check=True).stdout
+    command = ["openssl", "pkcs7", "-print_certs", "-noout"]
+    said = subprocess.run(command, input=packed, capture_output=True, timeout=30, env=CLEAN, check=True).stdout
+    assert said.count(b"subject=") == len(certificates(public)) + 1
+    authority = Authority(root=ROOT.certificate, issuer=issue_issuer(ROOT, NOW))
+    chain = authority.new_intermediate(NOW).mint(("s3.amazonaws.com",), NOW)[0]
+    openssl = OpenSsl(tmp_path)
+    assert openssl.verify(root=bundle, chain=chain) == ""
+    assert openssl.verify(root=decision.files[tmp_path / "ca.pem"], chain=chain) == ""
+    assert "unable to get" in openssl.verify(root=public, chain=chain)
+
+
 def test_keytool_lists_the_store(tmp_path: Path) -> None:
     (tmp_path / "store.jks").write_bytes(truststore_jks((WORLD, OWN, WORLD)))
     said = keytool(tmp_path / "store.jks", "changeit")
@@ -278,23 +295,46 @@ def test_java_trusts_by_the_store(
     directory = tmp_path / "trust with space"
     decision = trust(directory, own_roots=own_roots, public_roots=PUBLIC_PEM, existing={}, read=FILES.get)
     write(decision.files)
-    environment = CLEAN | {"JAVA_TOOL_OPTIONS": decision.variables["JAVA_TOOL_OPTIONS"]}
-    command = ["java", str(Path(__file__).with_name("TrustProbe.java")), "s3.amazonaws.com"]
     with serving(tmp_path, names) as port:
-        done = subprocess.run(
-            [*command, str(port)], capture_output=True, text=True, timeout=120, env=environment, check=False
-        )
+        done = java(decision, port)
     assert done.stdout.startswith(said), done.stdout + done.stderr
     assert "out of bounds" not in done.stdout
 
 
+def java(decision: Trust, port: int) -> subprocess.CompletedProcess[str]:
+    environment = CLEAN | {"JAVA_TOOL_OPTIONS": decision.variables["JAVA_TOOL_OPTIONS"]}
+    command = ["java", "-XX:TieredStopAtLevel=1", str(Path(__file__).with_name("TrustProbe.java")), "s3.amazonaws.com"]
+    return subprocess.run(
+        [*command, str(port)], capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
+
+
+@pytest.mark.parametrize("subject", ["run", "pod-7f9c", "web.default.svc", "10.0.0.1"])
+@pytest.mark.parametrize("rotated", [False, True], ids=["our root signed the issuer", "its successor did"])
+def test_java_takes_every_chain_that_we_serve(tmp_path: Path, subject: str, *, rotated: bool) -> None:
+    """The JDK reads more into a CA than others do: its name as a host's, its constraints merged up to the root."""
+    decision = decide(directory=tmp_path / "trust")
+    write(decision.files)
+    issuing = issue_root(NOW, permitted=PERMITTED) if rotated else ROOT
+    above = (cross_certificate(issuing.certificate, ROOT),) if rotated else ()
+    with serving(tmp_path, (NAME, WILDCARD), root=issuing, subject=subject, above=above) as port:
+        assert java(decision, port).stdout == "trusted\n"
+
+
 @contextmanager
-def serving(directory: Path, names: tuple[x509.GeneralName, ...]) -> Iterator[int]:
-    """Serve one TLS handshake by a chain below our root, whether or not its constraints permit the names."""
-    authority = Authority(root=ROOT.certificate, issuer=issue_issuer(ROOT, NOW))
-    minting, key = authority.new_intermediate(NOW), new_key()
+def serving(
+    directory: Path,
+    names: tuple[x509.GeneralName, ...],
+    *,
+    root: Signer = ROOT,
+    subject: str = "run",
+    above: tuple[x509.Certificate, ...] = (),
+) -> Iterator[int]:
+    """Serve one TLS handshake by a chain below a root, whether or not its constraints permit the names."""
+    authority = Authority(root=root.certificate, issuer=issue_issuer(root, NOW))
+    minting, key = authority.new_intermediate(NOW, subject=subject), new_key()
     leaf = issue_leaf(minting.signer, key.public_key(), names, NOW)
-    (directory / "chain.pem").write_bytes(certificate_pem(leaf) + minting.to_pem()[0])
+    (directory / "chain.pem").write_bytes(certificate_pem(leaf) + minting.to_pem()[0] + certificate_pem(*above))
     (directory / "key.pem").write_bytes(key_pem(key))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "chain.pem", directory / "key.pem")
