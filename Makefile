@@ -10,8 +10,8 @@ setup:  ## find a Python, make .venv from the lock file
 	@scripts/setup.sh
 
 demo: setup  ## an unmodified boto3 program against the emulator, through the transparent proxy
-	@echo '$$ kecs run -- python examples/quickstart/app.py'
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" kecs run -- python examples/quickstart/app.py
+	@echo '$$ kecs run --timings -- python examples/quickstart/app.py'
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" kecs run --timings -- python examples/quickstart/app.py
 
 test:  ## the whole test suite, checks included
 	@scripts/setup.sh --clients
