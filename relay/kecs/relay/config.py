@@ -36,6 +36,9 @@ class RelayConfig:
     pipelined_bytes_max: int = 65536
     """How much of following requests is read while one is answered."""
     replay_bytes_max: int = 65536
-    """How much of a request is kept, to send it again when a kept connection turns out to be dead."""
+    """How much of a body is kept, to send it again when a kept connection turns out to be dead.
+
+    Longer bodies get a connection of their own. The head is kept as well, so it may be twice as much in all.
+    """
     discard_bytes_max: int = 256 * 1024 * 1024
     """How much of a body is read and dropped when the answer came before its end."""

@@ -9,7 +9,7 @@ from kecs.core.errors import ProtocolError
 from kecs.relay import framing
 from kecs.relay.config import RelayConfig
 from kecs.relay.decide import Decider, Exchange, Failure, Forward
-from kecs.relay.framing import Body, Request, Response, UntilClose
+from kecs.relay.framing import Body, Length, Request, Response, UntilClose
 from kecs.relay.stream import HIGH_WATER, CrashError, Stream
 from kecs.relay.upstream import Connecting, Pool
 
@@ -61,9 +61,9 @@ class Transfer:
     """See the module. Owner of the upstream's stream while it lasts."""
 
     __slots__ = (
-        "_body", "_client", "_connecting", "_ended", "_finished", "_forward", "_head", "_interim", "_keep_client",
-        "_means", "_method", "_request", "_response", "_reused", "_searched", "_sent", "_stream", "_wrote_chunks",
-        "answered", "deadline", "exchange",
+        "_alone", "_body", "_client", "_connecting", "_ended", "_finished", "_forward", "_head", "_interim",
+        "_keep_client", "_means", "_method", "_request", "_response", "_reused", "_searched", "_sent", "_stream",
+        "_wrote_chunks", "answered", "deadline", "exchange",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, exchange: Exchange, request: Request, forward: Forward) -> None:
@@ -88,6 +88,9 @@ class Transfer:
         self._ended = False
         """The request is complete."""
         self._finished = False
+        body = request.body
+        self._alone = isinstance(body, Length) and body.left > means.config.replay_bytes_max
+        """The body is too long to be said again, so it gets no kept connection, which may be dying unseen."""
         self.answered = False
         """The client got the beginning of a response."""
         self._sent: bytearray | None = None
@@ -99,7 +102,7 @@ class Transfer:
         request = self._request
         out = framing.write_request(self._forward.head, upgrade=request.upgrade, http_1_0=request.http_1_0)
         self._sent = bytearray(out + first)
-        stream = self._means.pool.idle(self._forward.upstream)
+        stream = None if self._alone else self._means.pool.idle(self._forward.upstream)
         if stream is None:
             self._dial()
         else:
@@ -111,7 +114,7 @@ class Transfer:
         """Send more of the request's body."""
         if self._sent is not None:
             self._sent += data
-            if len(self._sent) > self._means.config.replay_bytes_max and self._stream is not None:
+            if len(self._sent) > 2 * self._means.config.replay_bytes_max and self._stream is not None:
                 self._sent = None
         if self._stream is not None:
             self._stream.write(data)
@@ -266,7 +269,7 @@ class Transfer:
 
     def _complete(self, rest: bytes) -> None:
         response = self._response
-        keep = response is not None and response.keep_alive and self._ended and not rest
+        keep = response is not None and response.keep_alive and self._ended and not rest and not self._alone
         self._finished = True
         self._release(keep=keep)
         try:
