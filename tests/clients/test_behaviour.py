@@ -280,3 +280,37 @@ def test_the_quickstart(kecs: Kecs) -> None:
     assert ran.code == 0, ran.err
     assert "hello from S3" in ran.out
     assert "https://sqs.us-east-1.amazonaws.com/000000000000/jobs -> a job" in ran.out
+
+
+HALFWAY = """
+import boto3, os, signal, sys
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+boto3.client("s3").create_bucket(Bucket="halfway")
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        words = open(f"/proc/{pid}/cmdline").read().split("\\0")
+        parents = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    except OSError:
+        continue
+    if words[1:3] == ["-m", sys.argv[1]] and int(parents[1]) == os.getppid():
+        os.kill(int(pid), signal.SIGKILL)
+try:
+    boto3.client("s3", config=Config(retries={"total_max_attempts": 1}, connect_timeout=3)).list_buckets()
+except (ClientError, BotoCoreError) as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "seen"),
+    [
+        pytest.param("kecs.emulator", "emulator", "ClientError", id="the emulator dies: 503"),
+        pytest.param("kecs.local.sidecar", "sidecar", "EndpointConnectionError", id="the sidecar dies: refused"),
+    ],
+)
+def test_when_a_part_dies_calls_fail_closed_and_it_is_said(kecs: Kecs, module: str, name: str, seen: str) -> None:
+    ran = kecs.run(sys.executable, "-c", HALFWAY, module)
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith(seen), ran.out
+    assert f"kecs: the {name} was killed by signal 9 during the run" in ran.err

@@ -46,6 +46,14 @@ class Child:
             return f"the {self.name} was not ready within {timeout_s:.0f} s"
         return f"the {self.name} ended at start with code {self.process.wait(_STOP_S)}"
 
+    def obituary(self) -> tuple[str, ...]:
+        """Say that the child has ended by itself, if it has: nobody asked it to."""
+        code = self.process.poll()
+        if code is None:
+            return ()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        return (f"the {self.name} {how} during the run: AWS calls after that failed, and none went elsewhere",)
+
     def stop(self) -> None:
         """Ask the child to end, wait, and kill it if it does not."""
         self.process.terminate()

@@ -112,7 +112,8 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
             base, trust=trust.variables, region=region, suffixes=SUFFIXES, extra=options.env
         )
         _say(options, [*notes, *environment.notes, *([str(timings)] if options.timings else [])])
-        return _command(options, running, environment.variables)
+        watched = [running.sidecar, *([emulator.child] if emulator else [])]
+        return _command(options, running, environment.variables, watched)
 
 
 def _namespace_and_trust(
@@ -149,12 +150,12 @@ def _orders(
     )
 
 
-def _command(options: RunOptions, running: _Running, variables: Mapping[str, str]) -> int:
+def _command(options: RunOptions, running: _Running, variables: Mapping[str, str], watched: Sequence[Child]) -> int:
     """Start the command, wait for its end, and tell what happened."""
     running.namespace.start(options.command, env=variables)
     running.reporter.start()
     code = running.namespace.wait()
-    notes = running.namespace.notes()
+    notes = [*(note for child in watched for note in child.obituary()), *running.namespace.notes()]
     running.namespace.close()
     running.sidecar.stop()
     running.reporter.finish()
