@@ -63,7 +63,7 @@ def reported(lab: Lab) -> Iterator[None]:
 def test_a_fault_before_a_request_is_sent_resets_the_client(backend: Address, method: str) -> None:
     with Lab(script(backend)) as lab, reported(lab):
         setattr(lab.script, method, raising)
-        with lab.connect() as sock, contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError), lab.connect() as sock:
             sock.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\nContent-Length: 1\r\n\r\n"))
             assert read_all(sock) == b""
 
