@@ -20,11 +20,13 @@ from kecs.core.names import DNS_PORT, METADATA_IPV4, METADATA_IPV6, RELAY_PORT
 
 SO_ORIGINAL_DST = 80
 TIMEOUT_S = 20
-ROOT = os.geteuid() == 0
-OWN_NETWORK = ("unshare", "--net") if ROOT else ("unshare", "--user", "--map-root-user", "--map-auto", "--net")
-"""Without root, a user namespace that knows every id: the kernel takes no rule about an id that is not mapped."""
-NO_LOCK = {} if os.access("/run", os.W_OK) else {"XTABLES_LOCKFILE": "/dev/null"}
+AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
+"""A user namespace of one's own is not enough: there the kernel takes no rule about a user who is not mapped, and the
+legacy tools can't list their tables."""
+IDS = range(100_000, 165_536)
+"""Whose ids a user namespace has, as a pod with `hostUsers: false`."""
 NSENTER = shutil.which("nsenter") or "nsenter"
+ENV = shutil.which("env") or "env"
 """Found before a test changes PATH."""
 INIT = (sys.executable, "-m", "kecs.init_container")
 POD = {4: "10.77.0.2", 6: "fd77::2"}
@@ -50,10 +52,9 @@ class Call:
 class Namespace:
     """A network namespace that lives as long as a process in it."""
 
-    def __init__(self, holder: "subprocess.Popen[str]") -> None:
-        self.pid = holder.pid
-        kinds = ("net",) if ROOT else ("user", "net")
-        self.enter = (NSENTER, *(f"--{kind}=/proc/{self.pid}/ns/{kind}" for kind in kinds))
+    def __init__(self, pid: int, *kinds: str) -> None:
+        self.pid = pid
+        self.enter = (NSENTER, *(f"--{kind}=/proc/{pid}/ns/{kind}" for kind in kinds))
 
     def run(
         self,
@@ -62,13 +63,13 @@ class Namespace:
         environ: dict[str, str] | None = None,
         check: bool = True,
     ) -> "subprocess.CompletedProcess[str]":
+        environ = {"PATH": os.environ["PATH"]} | (environ or {})
         done = subprocess.run(
-            [*self.enter, *command],
+            [*AS_ROOT, ENV, "-i", *(f"{name}={value}" for name, value in environ.items()), *self.enter, *command],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
-            env={"PATH": os.environ["PATH"]} | NO_LOCK | (environ or {}),
             check=False,
         )
         if check:
@@ -98,22 +99,30 @@ class Namespace:
 
 
 @contextmanager
-def namespace(neighbour: Namespace | None = None) -> Iterator[Namespace]:
-    """Make a namespace with loopback alone; a neighbour's can be joined to it by a cable."""
-    hold = ("sh", "-c", "ip link set lo up && echo ready && exec cat")
-    command = [*OWN_NETWORK, *hold] if neighbour is None else [*neighbour.enter, "unshare", "--net", *hold]
+def namespace(*, users: bool = False) -> Iterator[Namespace]:
+    """Make a namespace with loopback alone, in a user namespace too if asked for."""
+    kinds = ("user", "net") if users else ("net",)
+    command = [*AS_ROOT, "unshare", *(f"--{kind}" for kind in kinds), "sh", "-c", "echo $$ && exec cat"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == "ready\n", "this takes root, or newuidmap and a range in /etc/subuid"
-        yield Namespace(holder)
         assert holder.stdin
+        assert holder.stdout
+        pid = holder.stdout.readline()
+        assert pid, (
+            "these tests take root, or sudo without a password: rules are a namespace's, and a namespace is root's"
+        )
+        for kind in ("uid", "gid") if users else ():
+            ids = f"0 {IDS.start} {len(IDS)}".encode()
+            subprocess.run([*AS_ROOT, "tee", f"/proc/{int(pid)}/{kind}_map"], input=ids, check=True, timeout=TIMEOUT_S)
+        made = Namespace(int(pid), *kinds)
+        made.run("ip", "link", "set", "lo", "up")
+        yield made
         holder.stdin.close()
 
 
 @contextmanager
 def pod_and_world() -> Iterator[Namespace]:
     """Make a pod whose default route leads to a world that answers everything; yield the pod."""
-    with namespace() as pod, namespace(pod) as world:
+    with namespace() as pod, namespace() as world:
         pod.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", str(world.pid))
         world.ip(_addresses([*(f"{WORLD[f]}/24" if f == 4 else f"{WORLD[f]}/64" for f in (4, 6)), *_far()]))
         pod.ip(_addresses([f"{POD[4]}/24", f"{POD[6]}/64"]))
@@ -139,7 +148,7 @@ def _addresses(addresses: Sequence[str]) -> str:
 
 @contextmanager
 def _serving(where: Namespace, listeners: list[str]) -> Iterator[None]:
-    command = [*where.enter, sys.executable, __file__, "serve", *listeners]
+    command = [*AS_ROOT, *where.enter, sys.executable, __file__, "serve", *listeners]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         assert server.stdout.readline() == "ready\n"

@@ -1,5 +1,6 @@
 """The program in namespaces of its own: applied, applied again, cleaned up; refused with a reason and a hint."""
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from kecs.init_container.rules import Family, wanted
 from kecs.init_container.run import families
 
 BACKENDS = ("nft", "legacy")
+BASES = ("iptables", "ip6tables")
 FOREIGN = """\
 *nat
 :MESH_OUTPUT - [0:0]
@@ -42,7 +44,7 @@ def bare(rules: str) -> list[str]:
 
 
 def add_foreign(pod: Namespace, backend: str) -> str:
-    for base in ("iptables", "ip6tables"):
+    for base in BASES:
         pod.run(f"{base}-{backend}-restore", "--noflush", stdin=FOREIGN)
     return pod.rules(backend)
 
@@ -106,7 +108,7 @@ COMMIT
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_an_older_version_left_is_replaced_and_then_removed(pod: Namespace, backend: str) -> None:
     foreign = bare(add_foreign(pod, backend))
-    for base in ("iptables", "ip6tables"):
+    for base in BASES:
         pod.run(f"{base}-{backend}-restore", "--noflush", stdin=RESIDUE)
     pod.init("--rules-only", "--backend", backend)
     with namespace() as fresh:
@@ -167,7 +169,7 @@ def test_where_nft_is_refused_legacy_is_taken(pod: Namespace, tmp_path: Path) ->
 
 def tools(directory: Path, *, nft: str) -> str:
     """Make a PATH of legacy tools that work and nft ones that run a script; empty for none."""
-    for base in ("iptables", "ip6tables"):
+    for base in BASES:
         for verb in ("save", "restore"):
             name = f"{base}-legacy-{verb}"
             (directory / name).symlink_to(shutil.which(name) or pytest.fail(f"{name} is not installed"))
@@ -263,6 +265,23 @@ def test_what_can_not_be_seen_is_not_said_to_be_removed(pod: Namespace, backend:
     assert "removed" not in done.stdout
     assert "NET_ADMIN" in done.stderr.partition("hint: ")[2]
     assert pod.rules(backend) == before
+
+
+def test_in_a_user_namespace_rules_are_written_by_nft_and_removed(tmp_path: Path) -> None:
+    """As in a pod with `hostUsers: false`. The tools run in there; the program outside, where it can be read."""
+    with namespace(users=True) as pod:
+        for name in (f"{b}-{backend}-{v}" for b in BASES for backend in BACKENDS for v in ("save", "restore")):
+            words = shlex.join([*pod.enter, shutil.which(name) or name])
+            (tmp_path / name).write_text(f'#!/bin/sh\nXTABLES_LOCKFILE=/dev/null exec {words} "$@"\n', encoding="utf-8")
+            (tmp_path / name).chmod(0o755)
+        outside, path = Namespace(pod.pid, "net"), str(tmp_path)
+        assert "by nft" in outside.init("--rules-only", PATH=path)
+        assert "--uid-owner 14566 --gid-owner 14566" in pod.run("iptables-nft-save").stdout
+        assert outside.init("--cleanup", PATH=path) == "rules removed\n"
+        assert bare(pod.run("iptables-nft-save").stdout) == []
+        refused = outside.try_init("--rules-only", "--backend", "legacy", PATH=path)
+        assert refused.returncode == 1
+        assert "KECS_IPTABLES_BACKEND=nft" in refused.stderr.partition("hint: ")[2]
 
 
 READ_ONLY = "mount --bind /run /run && mount -o remount,bind,ro /run && exec python -m kecs.init_container --rules-only"

@@ -33,7 +33,10 @@ _BASE: Final[Mapping[Family, str]] = {Family.IPV4: "iptables", Family.IPV6: "ip6
 _OTHER: Final[Mapping[Backend, Backend]] = {Backend.NFT: Backend.LEGACY, Backend.LEGACY: Backend.NFT}
 _NEEDS: Final[Mapping[Backend, str]] = {Backend.NFT: "NET_ADMIN", Backend.LEGACY: "NET_ADMIN and NET_RAW"}
 _DENIED: Final = ("not permitted", "ermission denied")
+# What the legacy tools say in a user namespace, whatever its privileges: they don't work there, so nothing is there.
+_UNLISTED: Final = "Failed to list table names"
 _HINTS: Final[tuple[tuple[str, Callable[[Backend], str]], ...]] = (
+    (_UNLISTED, lambda _: "in a user namespace nft alone works: set KECS_IPTABLES_BACKEND=nft"),
     (_DENIED[0], lambda backend: f"the init container needs {_NEEDS[backend]}; a sandbox may refuse it"),
     (_DENIED[1], lambda backend: f"the init container needs {_NEEDS[backend]} and to run as root"),
     (
@@ -102,7 +105,8 @@ class Tool:
         if done.returncode:
             lines = (line for line in done.stderr.splitlines() if not line.startswith("Try `"))
             said = " ".join(" ".join(lines).split()) or f"exit code {done.returncode}"
-            kind = DeniedError if any(words in said for words in _DENIED) else MachineError
+            denied = _UNLISTED not in said and any(words in said for words in _DENIED)
+            kind = DeniedError if denied else MachineError
             raise kind(f"{program} refused ({self.family}): {said}", hint=self._hint(said))
         return done.stdout
 
