@@ -129,6 +129,17 @@ def test_a_run_that_finds_the_lock_taken_waits_and_uses_what_was_made(store: Fil
     assert said.split()[0] == Authority(root=root.certificate, issuer=root).root_sha256
 
 
+def test_a_lock_that_nobody_lets_go_is_said_with_its_path(store: FileStore, now: datetime) -> None:
+    store.directory.mkdir(parents=True, mode=0o700)
+    hasty = FileStore(store.directory, permitted=PERMITTED, patience=timedelta(milliseconds=50))
+    with (store.directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(MachineError, match=r"for 0\.05 s") as raised:
+            hasty.load_or_create(now)
+        assert str(store.directory / "lock") in raised.value.hint
+    hasty.load_or_create(now)
+
+
 def write(path: Path, signer: Signer, *, key: bytes = b"") -> None:
     path.write_bytes((key or key_pem(signer.key)) + certificate_pem(signer.certificate))
     path.chmod(0o600)

@@ -137,8 +137,9 @@ def test_a_probe_reaches_no_packet_and_touches_no_rule_of_ours() -> None:
     assert "-I " not in text
     assert PREFIX not in text
     assert f":{PROBE_PREFIX}OUTPUT" in text
-    assert cleanup(text) == ""
+    assert cleanup(text, prefix=PREFIX) == ""
     assert f"-X {PROBE_PREFIX}OUTPUT" in cleanup(text, prefix=PROBE_PREFIX)
+    assert cleanup(text) == cleanup(text, prefix=PROBE_PREFIX)
 
 
 @given(st.text())

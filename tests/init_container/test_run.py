@@ -93,6 +93,8 @@ RESIDUE = """\
 *nat
 :KECS_OUTPUT - [0:0]
 :KECS_OLD - [0:0]
+:KECSPROBE_OUTPUT - [0:0]
+-A KECSPROBE_OUTPUT -p tcp -j RETURN
 -A OUTPUT -p tcp -m tcp --dport 8080 -j KECS_OLD
 -A OUTPUT -p tcp -m comment --comment "kecs: redirect" -j KECS_OUTPUT
 -A KECS_OUTPUT -p tcp -g KECS_OLD

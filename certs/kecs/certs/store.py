@@ -7,6 +7,7 @@ beside another key's certificate. An edge: it reads and writes; `authority` issu
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ RENEW_BEFORE: Final = timedelta(days=30)
 """How long before its end the issuer is renewed."""
 
 _SIZE_LIMIT: Final = 1 << 20
+_LOCK_PAUSE_S: Final = 0.01
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_MAY: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -87,6 +89,8 @@ class FileStore:
 
     directory: Path
     permitted: tuple[str, ...] = field(kw_only=True)
+    patience: timedelta = field(default=timedelta(seconds=30), kw_only=True)
+    """How long to wait for another run that is writing."""
 
     def load_or_create(self, now: datetime) -> Authority:
         """Read the authority; make it on first use; renew the issuer near its end.
@@ -108,7 +112,7 @@ class FileStore:
         with _cannot_write(self.directory):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._check_directory()
-        with _locked(self.directory):
+        with _locked(self.directory, self.patience):
             found = self._load(now)
             if found is not None and not _is_due(found, now):
                 return found
@@ -263,14 +267,29 @@ def _write(path: Path, signer: Signer) -> None:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path, patience: timedelta) -> Iterator[None]:
     """Hold the directory for this process. The kernel lets go when the process ends, however it ends."""
     with _cannot_write(directory):
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with _closing(descriptor):
-        with _cannot_write(directory):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        deadline = time.monotonic() + patience.total_seconds()
+        while not _taken(descriptor, directory):
+            if time.monotonic() > deadline:
+                raise MachineError(
+                    f"another run has been writing to {directory} for {patience.total_seconds():g} s",
+                    hint=f"end the process that holds {directory / 'lock'}",
+                )
+            time.sleep(_LOCK_PAUSE_S)
         yield
+
+
+def _taken(descriptor: int, directory: Path) -> bool:
+    with _cannot_write(directory):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @contextmanager

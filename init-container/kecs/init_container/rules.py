@@ -94,8 +94,11 @@ def _renewed(table: "_Table", ours: "_Found") -> str:
     )
 
 
-def cleanup(found: str, *, prefix: str = PREFIX) -> str:
-    """Spell what takes our chains and jumps out of `found` and nothing else; empty when there are none."""
+def cleanup(found: str, *, prefix: str | tuple[str, ...] = (PREFIX, PROBE_PREFIX)) -> str:
+    """Spell what takes our chains and jumps out of `found` and nothing else; empty when there are none.
+
+    A probe's chains are there when its run was killed.
+    """
     return "".join(_text(table, ours.removal()) for table, ours in _found(found, prefix).items() if ours.any)
 
 
@@ -226,7 +229,7 @@ class _Found:
         return [*self.deleted_jumps(), *(f"-F {c}" for c in self.chains), *(f"-X {c}" for c in self.chains)]
 
 
-def _found(saved: str, prefix: str) -> dict[str, _Found]:
+def _found(saved: str, prefix: str | tuple[str, ...]) -> dict[str, _Found]:
     tables: dict[str, _Found] = {}
     ours = _Found()
     for line in saved.splitlines():
@@ -239,7 +242,7 @@ def _found(saved: str, prefix: str) -> dict[str, _Found]:
     return tables
 
 
-def _goes_to(prefix: str, rule: str) -> bool:
+def _goes_to(prefix: str | tuple[str, ...], rule: str) -> bool:
     """Say whether the rule's target is a chain of ours; a foreign rule's comment may look like one."""
     try:
         words = shlex.split(rule)
