@@ -82,6 +82,20 @@ def test_a_trust_variable_that_is_set_keeps_its_meaning_and_gains_ours(
     assert ran.out == "000000000000\n", ran.err
 
 
+def test_the_systems_roots_stay_trusted(kecs: Kecs) -> None:
+    """A company's roots are in the system's store only: our variables must not hide them."""
+    system = Path("/etc/ssl/certs/ca-certificates.crt")
+    if not system.exists():
+        pytest.skip("this system keeps its roots elsewhere")
+    code = (
+        "import os, ssl;"
+        "ours = ssl.create_default_context(cafile=os.environ['SSL_CERT_FILE']).get_ca_certs(binary_form=True);"
+        f"theirs = ssl.create_default_context(cafile='{system}').get_ca_certs(binary_form=True);"
+        "print(set(theirs) <= set(ours), len(theirs) > 0)"
+    )
+    assert kecs.run(sys.executable, "-c", code).out.split() == ["True", "True"]
+
+
 def test_a_proxy_in_the_environment_does_not_carry_aws_calls_away(kecs: Kecs) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         port = proxy.getsockname()[1]

@@ -36,6 +36,12 @@ from kecs.sidecar.config import EngineMode, SidecarConfig
 
 _START_S = 60.0
 _TRUST_FILE_MAX = 16 << 20
+_SYSTEM_ROOTS = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch, Gentoo
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL, Amazon Linux
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",
+)
 
 
 def _age_s() -> float:
@@ -206,7 +212,7 @@ def _trust(directory: Path, base: Mapping[str, str], variables: Mapping[str, str
     trust = bundle.trust(
         directory,
         own_roots=authority.root_pem,
-        public_roots=Path(certifi.where()).read_bytes(),
+        public_roots=_public_roots(),
         existing=variables,
         read=_read,
     )
@@ -217,6 +223,12 @@ def _trust(directory: Path, base: Mapping[str, str], variables: Mapping[str, str
         variables=trust.variables,
         notes=trust.warnings,
     )
+
+
+def _public_roots() -> bytes:
+    """Return Mozilla's roots and the system's: a company's own are in the latter, and our variables hide both."""
+    system = next(filter(None, map(_read, _SYSTEM_ROOTS)), b"")
+    return Path(certifi.where()).read_bytes() + b"\n" + system
 
 
 def _read(name: str) -> bytes | None:

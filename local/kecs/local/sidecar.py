@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -66,7 +67,7 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
 
     sidecar = Sidecar(
         SidecarConfig.from_json(orders.sidecar),
-        Intermediate.from_pem(orders.chain.encode(), orders.key.encode()),
+        Intermediate.from_pem(orders.chain.encode(), orders.key.encode(), now=datetime.now(UTC)),
         log_fd=log_fd,
         dial=dial,
     )
