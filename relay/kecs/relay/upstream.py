@@ -211,6 +211,7 @@ class Connecting:
     def _secure(self, sock: socket.socket) -> None:
         name = self._upstream.tls_name
         try:
+            name.encode("idna")  # wrap_socket would find out too late, and on Python 3.12 lose the socket
             wrapped = self._tls().wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:  # it was reset meanwhile, or the name is none
             sock.close()
