@@ -24,6 +24,7 @@ from kecs.local.nfqueue import Held, Verdict
 from kecs.local.packet import Syn, parse_syn
 from kecs.local.shape import OWN_IPV4, OWN_IPV6
 from kecs.relay.decide import Address, Connection, Dialled
+from kecs.relay.upstream import Dialling
 
 DIAL_TIMEOUT_S: Final = 20.0
 TAKE_TIMEOUT_S: Final = 10.0
@@ -146,7 +147,7 @@ class SynHold:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            Dialling(self._loop, connection.destination, done, self._dial_timeout_s)
+            Dialling(self._loop, connection.destination, done, timeout_s=self._dial_timeout_s)
 
     def _refused(self, destination: Address) -> bool:
         # nobody listens there inside, and outside these addresses are somebody else's
@@ -160,7 +161,7 @@ class SynHold:
             if ip_address(destination.host) in _OWN:
                 done(error)
             else:
-                Dialling(self._loop, destination, done, self._dial_timeout_s)
+                Dialling(self._loop, destination, done, timeout_s=self._dial_timeout_s)
         else:
             done(connected)
 
@@ -217,7 +218,7 @@ class SynHold:
                 self.counts.refused += 1
                 self._conclude(syn, number, Verdict.ACCEPT, nft.REFUSE_MARK)
 
-        self._dialling[syn] = Dialling(self._loop, syn.destination, dialled, self._dial_timeout_s)
+        self._dialling[syn] = Dialling(self._loop, syn.destination, dialled, timeout_s=self._dial_timeout_s)
 
     def _keep(self, client: Address, connected: socket.socket) -> None:
         self._expire(client)  # an earlier connection from the same port, never taken
@@ -240,53 +241,3 @@ class SynHold:
     def _answer(self, number: int, decision: Verdict, mark: int = 0) -> None:
         if self._queue is not None:
             self._queue.sendto(nfqueue.verdict(nft.QUEUE, number, decision, mark=mark), (0, 0))
-
-
-class Dialling:
-    """One non-blocking connect; calls back once, never from within the constructor."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, destination: Address, done: Dialled, timeout_s: float) -> None:
-        self._loop = loop
-        self._done = done
-        self._socket: socket.socket | None = None
-        self._finished = False
-        self._timer = loop.call_later(timeout_s, self._finish, errno.ETIMEDOUT)
-        try:
-            self._socket = socket.socket(
-                socket.AF_INET6 if ":" in destination.host else socket.AF_INET,
-                socket.SOCK_STREAM | socket.SOCK_NONBLOCK,
-            )
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            number = self._socket.connect_ex((destination.host, destination.port))
-        except OSError as error:
-            number = error.errno or errno.EIO
-        if number == errno.EINPROGRESS and self._socket is not None:
-            loop.add_writer(self._socket.fileno(), self._writable)
-            self._watched = True
-        else:
-            self._watched = False
-            loop.call_soon(self._finish, number)
-
-    def cancel(self) -> None:
-        """Give up without calling back."""
-        self._done = lambda result: result.close() if isinstance(result, socket.socket) else None
-        self._finish(errno.ECANCELED)
-
-    def _writable(self) -> None:
-        if self._socket is not None:
-            self._finish(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-
-    def _finish(self, number: int) -> None:
-        if self._finished:
-            return
-        self._finished = True
-        self._timer.cancel()
-        made, self._socket = self._socket, None
-        if made is not None and self._watched:
-            self._loop.remove_writer(made.fileno())
-        if made is not None and not number:
-            self._done(made)
-            return
-        if made is not None:
-            made.close()
-        self._done(OSError(number or errno.EIO, os.strerror(number or errno.EIO)))
