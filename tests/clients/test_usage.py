@@ -1,6 +1,8 @@
 """Bad use: one line `error: …`, one line `hint: …`, and the right exit code."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,30 @@ def test_a_read_only_home(kecs: Kecs, tmp_path: Path) -> None:
 )
 def test_exit_code(kecs: Kecs, script: str, code: int) -> None:
     assert kecs.run("sh", "-c", script).code == code
+
+
+ONE_CALL = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+
+
+def test_a_log_that_is_full_loses_lines_and_says_so(kecs: Kecs) -> None:
+    ran = kecs.run(sys.executable, "-c", ONE_CALL, options=["--log", "/dev/full"])
+    assert (ran.code, ran.out) == (0, "000000000000\n"), ran.err
+    assert "kecs: 4 lines are missing from /dev/full: no space left on device" in ran.err.splitlines()
+
+
+def test_standard_error_that_is_full_changes_no_exit_code(kecs: Kecs) -> None:
+    argv = [sys.executable, "-m", "kecs.cli", "run", "--", "sh", "-c", f'{sys.executable} -c "{ONE_CALL}"; exit 7']
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            argv, env=kecs.environment(), stdout=subprocess.PIPE, stderr=full, text=True, timeout=60, check=False
+        )
+    assert (ran.returncode, ran.stdout) == (7, "000000000000\n")
+
+
+def test_a_log_is_appended_to(kecs: Kecs, tmp_path: Path) -> None:
+    log = tmp_path / "calls.log"
+    log.write_text("before\n")
+    kecs.run(sys.executable, "-c", ONE_CALL, options=["--log", str(log), "--log-format", "text"])
+    lines = log.read_text().splitlines()
+    assert lines[0] == "before"
+    assert "sts GetCallerIdentity" in lines[-1]

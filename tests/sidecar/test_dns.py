@@ -205,7 +205,7 @@ def test_a_reply_with_another_id_is_not_taken(tmp_path: Path) -> None:
     assert dns.message.from_wire(raw).rcode() == dns.rcode.SERVFAIL
 
 
-def over_tcp(*queries: bytes) -> list[bytes]:
+def over_tcp(*queries: bytes, servers: tuple[str, ...] = (), port: int = 53) -> list[bytes]:
     """Send queries one after the other over one connection, then end; returns the replies."""
 
     async def talk() -> bytes:
@@ -215,7 +215,9 @@ def over_tcp(*queries: bytes) -> list[bytes]:
             for one in (client, server):
                 one.settimeout(0)
             task = loop.create_task(
-                dns_stream.serve(server, Allocator(), intercepted=is_aws_name, servers=lambda: (), timeout_s=1)
+                dns_stream.serve(
+                    server, Allocator(), intercepted=is_aws_name, servers=lambda: servers, port=port, timeout_s=1
+                )
             )
             for query in queries:
                 await loop.sock_sendall(client, len(query).to_bytes(2) + query)
@@ -241,6 +243,33 @@ def test_over_tcp_aws_names_are_answered_and_others_fail_without_a_resolver() ->
     assert aws.is_response(first)
     assert first.answer[0][0].to_text() == third.answer[0][0].to_text() == "198.19.0.1"
     assert (second.id, second.rcode()) == (other.id, dns.rcode.SERVFAIL)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n", id="another protocol"),
+        pytest.param(b"\0\x0c" + b"\xff" * 12, id="an answer to another query"),
+        pytest.param(b"\0", id="cut short"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_over_tcp_what_is_no_answer_is_not_handed_on(said: bytes) -> None:
+    query = dns.message.make_query("example.com", "A", id=7)
+
+    def answer(listener: socket.socket) -> None:
+        client, _address = listener.accept()
+        with client:
+            client.recv(4096)
+            client.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        (raw,) = over_tcp(query.to_wire(), servers=("127.0.0.1",), port=listener.getsockname()[1])
+        thread.join()
+    reply = dns.message.from_wire(raw)
+    assert (reply.id, reply.rcode()) == (7, dns.rcode.SERVFAIL)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"x", b"\0" * 11, bytes([0, 0, 0x80]) + bytes(20)])

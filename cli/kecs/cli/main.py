@@ -1,5 +1,7 @@
 """The entry point: errors become one line and a hint, and the exit code says whose fault it was."""
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,35 +25,69 @@ def cli() -> None:
 
 def complain(message: str, hint: str = "") -> None:
     """Write an error to stderr: one line for what is wrong, one for what to do."""
-    click.echo(f"error: {message}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
+    with contextlib.suppress(OSError):  # the exit code says it as well
+        click.echo(f"error: {message}", err=True)
+        if hint:
+            click.echo(f"hint: {hint}", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    sys.exit(_exit_code(arguments))
+    _have_standard_descriptors()
+    code = _exit_code(arguments)
+    _flush()
+    sys.exit(code)
+
+
+def _have_standard_descriptors() -> None:
+    """Open what is closed among the first three descriptors: else the next file opened would be taken for it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(opened, True)  # noqa: FBT003 - its own spelling
+            setattr(sys, name, open(opened, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
+
+
+def _flush() -> None:
+    """Write what is left; where that can't be done the interpreter must not try again and change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
 
 
 def _exit_code(arguments: Sequence[str] | None) -> int:
     try:
         result = cli.main(args=arguments, prog_name="kecs", standalone_mode=False)
-    except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "kecs"
-        complain(_sentence(error.format_message()), f"`{path} --help` lists what is understood")
-        return error.exit_code
     except click.ClickException as error:
-        complain(_sentence(error.format_message()))
-        return error.exit_code
+        return _misused(error)
     except KecsError as error:
         complain(error.message, error.hint)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader went away: nobody is left to be told
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # that reader went away: nobody is left to be told
+            complain(f"{error.strerror or error}".lower(), "is the disk full, or a file or directory gone?")
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _misused(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+    elif isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "kecs"
+        complain(_sentence(error.format_message()), f"`{path} --help` lists what is understood")
+    else:
+        complain(_sentence(error.format_message()))
+    return error.exit_code
 
 
 def _sentence(message: str) -> str:

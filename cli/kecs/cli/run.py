@@ -21,7 +21,9 @@ _SETTINGS: Final = {
 @click.option("--controlplane", metavar="URL", help="Who answers ECS and ELBv2. Default: the emulator.")
 @click.option("--region", help="Default: AWS_REGION, the AWS profile's, else us-east-1.")
 @click.option("--account", help="Account id in ARNs. Default: 000000000000.")
-@click.option("--publish", multiple=True, metavar="[HOST:]PORT", help="Reach a server of the command from the host.")
+@click.option(
+    "--publish", multiple=True, metavar="[HOSTPORT:]PORT", help="Reach a server of the command from the host."
+)
 @click.option("--log", metavar="FILE|-", help="Where each call is written. Default: standard error.")
 @click.option("--log-format", type=click.Choice([one.value for one in LogFormat]), help="Default: text.")
 @click.option("-q", "--quiet", is_flag=True, help="Neither calls nor summary.")

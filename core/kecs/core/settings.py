@@ -72,7 +72,7 @@ type DnsLabel = Annotated[
 type Service = Annotated[str, _matching(r"[a-z][a-z0-9-]*", "is not a service's name; e.g. s3, dynamodb, elbv2")]
 type Account = Annotated[str, _matching(r"\d{12}", "is not an account id: 12 digits, e.g. 000000000000")]
 type Region = Annotated[str, _matching(r"|[a-z]{2,}(-[a-z]+)+-\d+", "is not a region as AWS spells it; e.g. eu-west-1")]
-type Publish = Annotated[str, _matching(r"(\d{1,5}:)?\d{1,5}", "is not [HOST:]PORT; e.g. 8080 or 18080:8080")]
+type Publish = Annotated[str, _matching(r"(\d{1,5}:)?\d{1,5}", "is not [HOSTPORT:]PORT; e.g. 8080 or 18080:8080")]
 type Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -156,7 +156,7 @@ class Run(Section):
     account: Account = DEFAULT_ACCOUNT
     """Account id in ARNs."""
     publish: Annotated[tuple[Publish, ...], AfterValidator(_unique)] = ()
-    """Ports of servers inside that the host reaches, [HOST:]PORT."""
+    """Ports of servers inside that the host reaches, [HOSTPORT:]PORT."""
     log: Annotated[str, Field(min_length=1)] = "-"
     """File for the log of calls; - for standard error."""
     log_format: LogFormat = LogFormat.TEXT

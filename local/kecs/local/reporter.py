@@ -4,11 +4,11 @@ import contextlib
 import io
 import json
 import os
+import select
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TextIO
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -20,29 +20,75 @@ from kecs.local.summary import Row, Tally, as_json, duration, line, size
 
 _LINE_MAX = 1 << 20
 _DRAIN_S = 5.0
+_STDERR: Final = 2
+
+
+class Log:
+    """Where lines go. A full disk or a closed terminal must not end the run: what is lost is counted."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._lost = 0
+        self._reason = ""
+
+    def write(self, line: str) -> None:
+        """Write a line, whole."""
+        left = (line + "\n").encode(errors="backslashreplace")
+        try:
+            while left:
+                left = left[_written(self._descriptor, left) :]
+        except OSError as error:
+            self._lost += 1
+            self._reason = os.strerror(error.errno or 0).lower()
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what is missing."""
+        if not self._lost:
+            return ()
+        lines = "a line is" if self._lost == 1 else f"{self._lost} lines are"
+        return (f"{lines} missing from {self._name}: {self._reason}",)
+
+
+def _written(descriptor: int, data: bytes) -> int:
+    """Write some bytes; return how many."""
+    while True:
+        try:
+            return os.write(descriptor, data)
+        except BlockingIOError:  # the command shares our standard error and may have made it non-blocking, as Node does
+            select.select([], [descriptor], [])
+
+
+def tell(text: str) -> None:
+    """Write lines to standard error, for the person who typed the command, were anybody there to read them."""
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    Log(_STDERR, "standard error").write(text)
 
 
 @contextlib.contextmanager
-def opened_log(options: RunOptions) -> Iterator[TextIO | None]:
+def opened_log(options: RunOptions) -> Iterator[Log | None]:
     """Open where calls are written; None when nobody wants to see them."""
     if options.log == "-":
-        yield None if options.quiet else sys.stderr
+        yield None if options.quiet else Log(_STDERR, "standard error")
         return
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(Path(options.log).open("a", encoding="utf-8", buffering=1))
-        except OSError as error:
-            raise UsageError(
-                f'--log is "{options.log}": {os.strerror(error.errno or 0).lower()}',
-                hint="name a file in a directory that exists and that you may write to, or `-` for standard error",
-            ) from error
-        yield file
+    try:
+        descriptor = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise UsageError(
+            f'--log is "{options.log}": {os.strerror(error.errno or 0).lower()}',
+            hint="name a file in a directory that exists and that you may write to, or `-` for standard error",
+        ) from error
+    try:
+        yield Log(descriptor, options.log)
+    finally:
+        os.close(descriptor)
 
 
 class Reporter:
     """Reads JSON lines from a pipe on a thread of its own. `tally` may be read once `finish` has returned."""
 
-    def __init__(self, descriptor: int, log: TextIO | None, log_format: LogFormat) -> None:
+    def __init__(self, descriptor: int, log: Log | None, log_format: LogFormat) -> None:
         self.tally = Tally()
         self._source = io.open(descriptor, "rb")  # noqa: SIM115, UP020 - closed by the thread that reads it
         self._log = log
@@ -57,6 +103,10 @@ class Reporter:
         """Wait until the sidecar has closed its end and everything is written."""
         self._thread.join(_DRAIN_S)
 
+    def notes(self) -> tuple[str, ...]:
+        """Say what could not be written; call it after `finish`."""
+        return self._log.notes() if self._log else ()
+
     def _read(self) -> None:
         with self._source as source:
             for raw in source:
@@ -68,26 +118,34 @@ class Reporter:
                     continue  # a line cut short by the sidecar's sudden death
                 self.tally.add(record)
                 if record.get("event") == "inspect":
-                    print(f"kecs: mitmweb shows the calls at {record.get('url')}", file=sys.stderr)  # noqa: T201 - for the person
+                    tell(f"kecs: mitmweb shows the calls at {record.get('url')}")
                 elif self._log is not None:
                     text = raw.decode(errors="replace").rstrip("\n") if self._format is LogFormat.JSON else line(record)
-                    with contextlib.suppress(OSError):  # a full disk or a closed terminal must not end the run
-                        self._log.write(text + "\n")
-                        self._log.flush()
+                    self._log.write(text)
 
 
 def show_summary(rows: list[Row], summary: Summary) -> None:
     """Write the summary to standard error: standard output is the command's."""
     if summary is Summary.JSON:
-        print(json.dumps(as_json(rows)), file=sys.stderr)  # noqa: T201 - data for who asked for it
+        tell(json.dumps(as_json(rows)))
     elif summary is Summary.TABLE and rows:
         console = Console(stderr=True, highlight=False)
-        console.print(table(rows) if console.is_terminal else plain(rows), markup=False, soft_wrap=True)
+        tell(drawn(rows, console) if console.is_terminal else plain(rows))
+
+
+def drawn(rows: list[Row], console: Console) -> str:
+    """Return the summary as this terminal shows it."""
+    with console.capture() as captured:
+        console.print(table(rows, console.width), markup=False)
+    return captured.get().rstrip("\n")
 
 
 _HEADINGS = ("Service", "Operation", "Calls", "Errors", "p50", "p99", "Bytes")
 _LEFT = 2
 """How many columns are text: they stand to the left."""
+_LEAST = (6, 4, 5)
+"""The columns that a narrow terminal goes without, in this order: bytes, p50, p99."""
+_GAP = 2
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -95,20 +153,40 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.service, row.operation, *counts)
 
 
-def table(rows: list[Row]) -> Table:
+def _widths(rows: list[Row]) -> list[int]:
+    lines = [_HEADINGS, *map(_cells, rows)]
+    return [max(len(cells[index]) for cells in lines) for index in range(len(_HEADINGS))]
+
+
+def _columns(rows: list[Row], width: int) -> list[int]:
+    """Return the columns that a terminal of this width has room for: what was called comes before how long it took."""
+    widths = _widths(rows)
+    kept = list(range(len(_HEADINGS)))
+    for least in _LEAST:
+        if sum(widths[index] + _GAP for index in kept) - _GAP <= width:
+            break
+        kept.remove(least)
+    return kept
+
+
+def table(rows: list[Row], width: int) -> Table:
     """Return the summary for a terminal."""
-    found = Table(box=None, pad_edge=False, header_style="bold")
-    for index, heading in enumerate(_HEADINGS):
-        found.add_column(heading, justify="left" if index < _LEFT else "right", no_wrap=index >= _LEFT, overflow="fold")
+    kept = _columns(rows, width)
+    found = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    for index in kept:
+        heading, left = _HEADINGS[index], index < _LEFT
+        justify: Literal["left", "right"] = "left" if left else "right"
+        found.add_column(heading, justify=justify, no_wrap=not left, overflow="fold", min_width=len(heading))
     for row in rows:
-        found.add_row(*_cells(row), style="red" if row.errors else None)
+        cells = _cells(row)
+        found.add_row(*(cells[index] for index in kept), style="red" if row.errors else None)
     return found
 
 
 def plain(rows: list[Row]) -> str:
     """Return the summary as text in columns."""
     lines = [_HEADINGS, *map(_cells, rows)]
-    widths = [max(len(cells[index]) for cells in lines) for index in range(len(_HEADINGS))]
+    widths = _widths(rows)
     return "\n".join(
         "  ".join(
             cell.ljust(width) if index < _LEFT else cell.rjust(width)

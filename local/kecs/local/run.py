@@ -8,14 +8,12 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 import certifi
 
@@ -23,7 +21,7 @@ from kecs.aws.hosts import SUFFIXES
 from kecs.certs.leaf import Intermediate
 from kecs.certs.store import Authority, FileStore, default_directory
 from kecs.core import names
-from kecs.core.errors import BackendError
+from kecs.core.errors import BackendError, UsageError
 from kecs.emulator.backend import Backend, detect
 from kecs.init_container import bundle
 from kecs.local import children, namespace, processes, publish, reporter, rundir
@@ -105,7 +103,7 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
     """Run the command; return its exit code. Raises KecsError when it can't be started."""
     timings = Timings()
     variables = {**base, **options.env}
-    processes.find_program(options.command[0], path=variables.get("PATH"), cwd=str(Path.cwd()))
+    processes.find_program(options.command[0], path=variables.get("PATH"), cwd=_working_directory())
     backend = Backend.parse(options.backend) if options.backend else None
     controlplane = Backend.parse(options.controlplane, source="--controlplane") if options.controlplane else None
     with ExitStack() as stack:
@@ -130,6 +128,16 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
         _say(options, [*notes, *environment.notes, *([str(timings)] if options.timings else [])])
         watched = [running.sidecar, *([emulator.child] if emulator else [])]
         return _command(options, running, environment.variables, watched)
+
+
+def _working_directory() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError as error:
+        raise UsageError(
+            f"the working directory can't be entered: {os.strerror(error.errno or 0).lower()}",
+            hint="it was removed or moved away; `cd` to one that is there",
+        ) from error
 
 
 def _namespace_and_trust(
@@ -175,7 +183,7 @@ def _command(options: RunOptions, running: _Running, variables: Mapping[str, str
     running.namespace.close()
     running.sidecar.stop()
     running.reporter.finish()
-    _say(options, notes)
+    _say(options, [*notes, *running.reporter.notes()])
     reporter.show_summary(running.reporter.tally.rows(), options.summary)
     return code
 
@@ -183,7 +191,7 @@ def _command(options: RunOptions, running: _Running, variables: Mapping[str, str
 def _say(options: RunOptions, notes: list[str] | tuple[str, ...]) -> None:
     if not options.quiet:
         for note in notes:
-            print(f"kecs: {note}", file=sys.stderr)  # noqa: T201 - for the person who typed the command
+            reporter.tell(f"kecs: {note}")
 
 
 @contextmanager
@@ -258,7 +266,7 @@ def _config(
             profile = detect(backend).name
         except BackendError as error:
             profile = "generic"
-            notes.append(f"{error.message}; calls get a 503 until it does")
+            notes.append(f"{error.message}; calls fail until it does")
     return SidecarConfig(
         backend_host=backend.host,
         backend_port=backend.port,
@@ -273,7 +281,9 @@ def _config(
     )
 
 
-def _start(stack: ExitStack, inside: Namespace, log: TextIO | None, options: RunOptions, orders: Orders) -> _Running:
+def _start(
+    stack: ExitStack, inside: Namespace, log: reporter.Log | None, options: RunOptions, orders: Orders
+) -> _Running:
     """Start the sidecar outside, on the sockets made inside, and wait until it serves."""
     records, records_inside = os.pipe()
     descriptors = [*inside.sockets.descriptors(), *(descriptor for descriptor, _ in orders.publish)]

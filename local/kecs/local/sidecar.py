@@ -84,7 +84,8 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     publisher = Publisher(helper)
     for descriptor, port in orders.publish:
         publisher.serve(socket.socket(fileno=descriptor), port)
-    os.write(ready_fd, b'{"ready":true}\n')
+    with contextlib.suppress(BrokenPipeError):  # the run was killed meanwhile: the control pipe has ended too
+        os.write(ready_fd, b'{"ready":true}\n')
     os.close(ready_fd)
     await stop.wait()
     await sidecar.drain(_DRAIN_S)
