@@ -3,7 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from kecs.local.reporter import drawn
 from kecs.local.summary import Tally, as_json, duration, line, quantile, size
 
 
@@ -100,3 +102,23 @@ def test_a_failed_call_says_why() -> None:
 def test_an_event_shows_its_hint_on_a_line_of_its_own() -> None:
     text = line({"time": "2026-11-21T04:05:06Z", "event": "client_distrusts", "client": "127.0.0.1", "hint": "set X"})
     assert text == "04:05:06 client_distrusts client=127.0.0.1\n         hint: set X"
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        pytest.param(80, "Service Operation Calls Errors p50 p99 Bytes", id="all"),
+        pytest.param(60, "Service Operation Calls Errors p50 p99", id="no bytes"),
+        pytest.param(52, "Service Operation Calls Errors p99", id="no median"),
+        pytest.param(44, "Service Operation Calls Errors", id="what was called"),
+        pytest.param(36, "Service Operation Calls Errors", id="names over several lines"),
+    ],
+)
+def test_the_summary_fits_the_terminal(width: int, headings: str) -> None:
+    tally = Tally()
+    tally.add(call(service="dynamodb", operation="ExecuteTransaction"))
+    lines = drawn(tally.rows(), Console(width=width, force_terminal=True, color_system=None)).splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines[0].split()) == headings
+    assert "".join(line[10:22].strip() for line in lines[1:]).startswith("Execute")
+    assert "…" not in "".join(lines)
