@@ -19,7 +19,7 @@ import certifi
 
 from kecs.aws.hosts import SUFFIXES
 from kecs.certs.leaf import Intermediate
-from kecs.certs.store import Authority, FileStore, default_directory
+from kecs.certs.store import FileStore, default_directory
 from kecs.core import names
 from kecs.core.errors import BackendError, UsageError
 from kecs.emulator.backend import Backend, detect
@@ -76,7 +76,6 @@ class Timings:
 class _Trust:
     """What the command is told to trust, and who signs for it."""
 
-    authority: Authority
     intermediate: Intermediate
     variables: Mapping[str, str]
     notes: tuple[str, ...]
@@ -226,7 +225,6 @@ def _trust(directory: Path, base: Mapping[str, str], variables: Mapping[str, str
     )
     bundle.write(trust.files)
     return _Trust(
-        authority=authority,
         intermediate=authority.new_intermediate(now),
         variables=trust.variables,
         notes=trust.warnings,
