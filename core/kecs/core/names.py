@@ -12,8 +12,37 @@ DEBUG_ANNOTATION: Final = "kecs.io/aws-proxy-debug"
 SELECTOR_LABEL: Final = "kecs.io/aws-proxy"
 SELECTOR_LABEL_VALUE: Final = "enabled"
 
+INJECTED_ANNOTATION: Final = "kecs.io/aws-proxy-injected"
+SIDECAR_INJECTED_ANNOTATION: Final = "kecs.io/aws-proxy-sidecar-injected"
+STATUS_ANNOTATION: Final = "kecs.io/aws-proxy-status"
+"""JSON: what the injector added and its version."""
+TRUST_ROOT_ANNOTATION: Final = "kecs.io/trust-root-sha256"
+"""The fingerprints of the roots that a pod was told to trust: lower-case hex, comma-separated, active root first."""
+
 INIT_CONTAINER: Final = "aws-proxy-init"
 SIDECAR_CONTAINER: Final = "aws-proxy-sidecar"
+
+SYSTEM_NAMESPACE: Final = "kecs-system"
+UNTOUCHED_NAMESPACES: Final = ("kube-system", "kube-public", "kube-node-lease")
+"""Where nothing is ever injected and no certificate issued, besides KECS' own namespace and the emulator's."""
+ROOT_SECRET: Final = "kecs-root"
+ISSUER_SECRET: Final = "kecs-issuer"
+TRUST_CONFIG_MAP: Final = "kecs-trust"
+"""Public: `ca.crt` holds the roots that workloads are to trust, active root first."""
+ROTATION_CONFIG_MAP: Final = "kecs-rotation"
+"""`request` is written by the CLI, `status` by the authority."""
+INJECTOR_TLS_SECRET: Final = "kecs-injector-tls"
+AUTHORITY_LEASE: Final = "kecs-authority"
+AUTHORITY: Final = "kecs-authority"
+"""Deployment and service account of what holds the root."""
+CERTS_SERVICE: Final = "kecs-certs"
+INJECTOR_SERVICE: Final = "kecs-injector"
+"""Also the name of its MutatingWebhookConfiguration."""
+
+TOKEN_AUDIENCE: Final = "kecs.io/certs"
+TOKEN_DIRECTORY: Final = "/var/run/secrets/kecs.io"
+TOKEN_FILE: Final = "/var/run/secrets/kecs.io/token"
+TRUST_DIRECTORY: Final = "/var/run/kecs/trust"
 
 PROXY_UID: Final = 14566
 PROXY_GID: Final = 14566
