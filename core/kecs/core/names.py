@@ -49,6 +49,8 @@ PROXY_GID: Final = 14566
 RELAY_PORT: Final = 14571
 DNS_PORT: Final = 14553
 ADMIN_PORT: Final = 14580
+PROBE_PORT: Final = 14581
+"""Health alone, on the pod's address, which kubelet dials. The rest of the admin API stays on loopback."""
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
