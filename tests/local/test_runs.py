@@ -128,6 +128,18 @@ def test_a_key_that_ends_the_command(here: Lab, key: str, code: int) -> None:
     sh.expect(pexpect.EOF)
 
 
+def test_ctrl_c_while_a_process_is_forked_is_not_lost(tmp_path: Path) -> None:
+    program = """if True:
+        import os, signal
+        os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+        from kecs.cli.main import main
+        main(["run", "--quiet", "--", "sleep", "600"])
+    """
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr.strip()) == (130, b"")
+
+
 def test_ctrl_c_that_the_command_handles_is_its_own(here: Lab) -> None:
     program = """if True:
         import signal, time

@@ -1,9 +1,10 @@
 """The namespace of a run, as P holds it: made by a keeper, joined by the command, gone when both are."""
 
 import os
+import signal
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -115,7 +116,7 @@ def begin(options: Options) -> Making:
     """
     control, control_inside = socket.socketpair()
     helper, helper_inside = socket.socketpair()
-    with control_inside, helper_inside, helper:
+    with control_inside, helper_inside, helper, _signals_held():
         keeper_pid = os.fork()
         if keeper_pid == 0:
             try:
@@ -131,6 +132,16 @@ def begin(options: Options) -> Making:
 def create(options: Options) -> Namespace:
     """Make the namespace; call it in the main thread, before any other thread exists. Raises MachineError."""
     return begin(options).ready()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep Ctrl-C for after a fork: an exception that a handler raises inside Python's fork hooks is swallowed."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _made(control: socket.socket) -> tuple[list[int], Sockets]:
@@ -153,7 +164,7 @@ def _made(control: socket.socket) -> tuple[list[int], Sockets]:
 def _fork_command(joins: Sequence[int]) -> tuple[socket.socket, int]:
     order, order_inside = socket.socketpair()
     parent, ignored = os.getpid(), command.ignored()
-    with order_inside:
+    with order_inside, _signals_held():
         pid = os.fork()
         if pid == 0:
             try:
