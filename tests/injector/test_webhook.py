@@ -1,6 +1,6 @@
 import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kubernetes_validate
@@ -17,6 +17,7 @@ from kecs.injector.webhook import (
     drift,
 )
 
+VALIDATE: Any = kubernetes_validate.validate
 BUNDLE = b"-----BEGIN CERTIFICATE-----\nold\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nnew\n"
 WANTED = configuration(WebhookSettings(excluded_namespaces=("aws-services",)), BUNDLE)
 BY_NAME = {webhook["name"]: webhook for webhook in WANTED["webhooks"]}
@@ -24,18 +25,18 @@ BY_NAME = {webhook["name"]: webhook for webhook in WANTED["webhooks"]}
 
 @pytest.mark.parametrize("version", ["1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36"])
 def test_the_schema_takes_it(version: str) -> None:
-    kubernetes_validate.validate(WANTED, version, strict=True)  # type: ignore[no-untyped-call]
+    VALIDATE(WANTED, version, strict=True)
 
 
 def matches(expressions: list[dict[str, Any]], labels: Mapping[str, str]) -> bool:
     """Evaluate a label selector as documented: NotIn holds for an absent key too."""
-    operators = {
+    operators: dict[str, Callable[[str, list[str]], bool]] = {
         "In": lambda key, values: labels.get(key) in values,
         "NotIn": lambda key, values: labels.get(key) not in values,
         "Exists": lambda key, _: key in labels,
         "DoesNotExist": lambda key, _: key not in labels,
     }
-    return all(operators[one["operator"]](one["key"], one.get("values", ())) for one in expressions)
+    return all(operators[one["operator"]](one["key"], one.get("values", [])) for one in expressions)
 
 
 def called(namespace: str | None, pod: str | None, *, asks: bool, name: str = "demo") -> list[str]:
