@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from kecs.certs.authority import (
+    CLOCK_SKEW,
     ISSUER_LIFETIME,
     ROOT_LIFETIME,
     Signer,
@@ -176,8 +177,8 @@ def test_an_issuer_that_ends_with_the_root_is_not_renewed_in_vain(store: FileSto
     [
         pytest.param(ROOT_LIFETIME - SECOND, "", "", id="a second before its end"),
         pytest.param(ROOT_LIFETIME, "expired", "remove", id="at its end"),
-        pytest.param(-timedelta(minutes=5), "", "", id="at its begin"),
-        pytest.param(-timedelta(minutes=5) - SECOND, "begins", "clock", id="a second before its begin"),
+        pytest.param(-CLOCK_SKEW, "", "", id="at its begin"),
+        pytest.param(-CLOCK_SKEW - SECOND, "begins", "clock", id="a second before its begin"),
     ],
 )
 def test_a_root_is_used_within_its_validity(
