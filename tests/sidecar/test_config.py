@@ -17,6 +17,7 @@ WHOLE = SidecarConfig(
     profile="localstack",
     controlplane_host="controlplane.kecs-system.svc",
     controlplane_port=8080,
+    controlplane_tls=True,
     region="eu-west-1",
     account="123456789012",
     role="app",
@@ -42,6 +43,7 @@ def test_it_comes_back_as_it_was_written() -> None:
         ("backend_host", "s3.eu-west-1.amazonaws.com", "is AWS itself"),
         ("controlplane_host", "ecs.us-east-1.amazonaws.com", "is AWS itself"),
         ("controlplane_port", 65536, "is no port"),
+        ("controlplane_tls", "yes", "controlplane_tls 'yes' is no bool"),
         ("profile", "other", "profile 'other' is unknown"),
         ("account", "123", "account '123' is no account number"),
         ("account", "\u0661" * 12, "is no account number"),
@@ -57,6 +59,11 @@ def test_what_is_wrong_is_refused_by_name(key: str, value: object, says: str) ->
     with pytest.raises(ConfigError) as refused:
         SidecarConfig.from_json(json.dumps({**json.loads(WHOLE.to_json()), key: value}))
     assert says in refused.value.message
+
+
+def test_tls_to_no_control_plane_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no controlplane_host"):
+        SidecarConfig(backend_host="::1", backend_port=1, controlplane_tls=True)
 
 
 @pytest.mark.parametrize(

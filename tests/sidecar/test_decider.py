@@ -189,6 +189,15 @@ def test_calls_go_where_the_configuration_says(service: str, fields: dict[str, s
     assert forwarded(decider(), head, host).upstream.port == 4566
 
 
+@pytest.mark.parametrize(
+    ("tls", "name", "url"), [(True, "plane", "https://plane:8443"), (False, "", "http://plane:8443")]
+)
+def test_the_control_plane_is_spoken_to_as_the_configuration_says(*, tls: bool, name: str, url: str) -> None:
+    made = decider(controlplane_host="plane", controlplane_port=8443, controlplane_tls=tls)
+    assert (made.routes.controlplane.upstream.tls_name, made.routes.controlplane.url) == (name, url)
+    assert made.routes.backend.upstream.tls_name == ""
+
+
 @pytest.mark.parametrize("host", ["example.com", "127.0.0.1", "[::1]:80", "s3.amazonaws.com.evil.example", "a b", "*"])
 def test_a_name_that_is_not_of_aws_is_never_forwarded(host: str) -> None:
     made = decider()

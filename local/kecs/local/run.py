@@ -272,6 +272,7 @@ def _config(
         profile=profile,
         controlplane_host=controlplane.host if controlplane else "",
         controlplane_port=controlplane.port if controlplane else 0,
+        controlplane_tls=controlplane is not None and controlplane.scheme == "https",
         region=region,
         account=options.account,
         dns_capture=options.dns,

@@ -46,6 +46,8 @@ class SidecarConfig:
     controlplane_host: str = ""
     """Where ECS and ELBv2 calls go; empty: to the backend like all others."""
     controlplane_port: int = 0
+    controlplane_tls: bool = False
+    """Speak TLS to the control plane, and verify its name."""
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
     role: str = "kecs"
@@ -60,6 +62,11 @@ class SidecarConfig:
         _check_endpoint("backend", self.backend_host, self.backend_port)
         if self.controlplane_host or self.controlplane_port:
             _check_endpoint("controlplane", self.controlplane_host, self.controlplane_port)
+        elif self.controlplane_tls:
+            raise ConfigError(
+                "controlplane_tls is true, and there is no controlplane_host",
+                hint="name the control plane, or leave it out",
+            )
         if self.profile not in PROFILES:
             raise ConfigError(f"profile {self.profile!r} is unknown", hint=f"one of {', '.join(PROFILES)}")
         if len(self.account) != _ACCOUNT_DIGITS or not (self.account.isascii() and self.account.isdigit()):
@@ -131,6 +138,7 @@ _TYPES: Final[dict[str, type]] = {
     "backend_port": int,
     "controlplane_port": int,
     "backend_tls": bool,
+    "controlplane_tls": bool,
     "dns_capture": bool,
 }
 

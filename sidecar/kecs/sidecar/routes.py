@@ -58,7 +58,11 @@ class Routes:
         if not config.controlplane_host:
             return cls(backend=backend, controlplane=backend)
         controlplane = Route(
-            upstream=Upstream(host=config.controlplane_host, port=config.controlplane_port),
+            upstream=Upstream(
+                host=config.controlplane_host,
+                port=config.controlplane_port,
+                tls_name=config.controlplane_host if config.controlplane_tls else "",
+            ),
             profile=PROFILES["generic"],
             local=config.controlplane_is_local,
         )
