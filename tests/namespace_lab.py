@@ -175,7 +175,7 @@ def run(arguments: argparse.Namespace) -> int:
     listeners = [(one, port.inside_port) for port in published for one in publish.bind(port)]
     with rundir.run_directory() as directory:
         methods = tuple(map(Method, arguments.method)) or tuple(Method)
-        options = Options(directory=directory, dns=not arguments.no_dns, keep=arguments.keep, methods=methods)
+        options = Options(directory=directory, keep=arguments.keep, methods=methods)
         with namespace.create(options) as made:
             report: dict[str, Any] = {"method": made.sockets.method}
             peer = start_peer(made.sockets, listeners, arguments.publish)
@@ -354,7 +354,6 @@ def main() -> int:
     one = kinds.add_parser("run")
     one.add_argument("--publish", action="append", default=[])
     one.add_argument("--method", action="append", default=[])
-    one.add_argument("--no-dns", action="store_true")
     one.add_argument("--keep", action="store_true")
     one.add_argument("--report", default="")
     one.add_argument("command", nargs="+")

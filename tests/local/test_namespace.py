@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from namespace_lab import DNS_ANSWER, Lab, free_port, lab, server, users
@@ -113,11 +112,6 @@ def test_dns_is_answered_for_every_name_server(here: Lab) -> None:
 def test_names_resolve_through_the_c_library(here: Lab) -> None:
     program = "import socket; print(socket.getaddrinfo('s3.amazonaws.com', 443, socket.AF_INET)[0][4][0])"
     assert here.python(program) == DNS_ANSWER
-
-
-def test_without_dns_resolv_conf_is_the_hosts(here: Lab) -> None:
-    host = Path("/etc/resolv.conf").read_text(encoding="utf-8").strip()
-    assert here.python("print(open('/etc/resolv.conf').read())", options=["--no-dns"]) == host
 
 
 def test_user_groups_and_directory_are_kept(here: Lab) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kecs.aws.hosts import is_aws_name
 from kecs.core.names import SYNTHETIC_RANGE
 from kecs.sidecar import dns_stream
-from kecs.sidecar.dns import DnsForwarder, bind
+from kecs.sidecar.dns import DnsForwarder, Resolvers, bind
 from kecs.sidecar.dns_names import Allocator, is_query, reply_to
 
 S3 = "s3.eu-west-1.amazonaws.com"
@@ -155,7 +155,7 @@ def run(query: bytes, text: str, tmp_path: Path, *, host: str = "127.0.0.1", por
 
     def forwarder(sock: socket.socket) -> DnsForwarder:
         loop = asyncio.get_running_loop()
-        return DnsForwarder(loop, [sock], Allocator(), resolv_conf=path, timeout_s=0.05, port=port)
+        return DnsForwarder(loop, [sock], Allocator(), resolvers=Resolvers(path), timeout_s=0.05, port=port)
 
     return asyncio.run(exchange(query, host, forwarder))
 

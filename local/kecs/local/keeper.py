@@ -86,9 +86,8 @@ def _socket(making: _Making) -> None:
     families = [socket.AF_INET, socket.AF_INET6] if making.ipv6 else [socket.AF_INET]
     making.made += [_listener(family, making.options.port) for family in families]
     making.listeners = len(making.made)
-    if making.options.dns:
-        making.made += [_dns(family) for family in families]
-        making.dns = len(families)
+    making.made += [_dns(family) for family in families]
+    making.dns = len(families)
     if making.method.holds:
         try:
             making.made.append(_queue())
@@ -100,8 +99,7 @@ def _mount(making: _Making) -> None:
     # best effort: the sockets on port 53 answer for every name server in any resolv.conf
     with suppress(OSError):
         syscalls.mount("none", "/", syscalls.MS_REC | syscalls.MS_SLAVE)  # or binds would show outside
-        if making.options.dns:
-            resolver.install(making.options.directory, str(OWN_IPV4))
+        resolver.install(making.options.directory, str(OWN_IPV4))
 
 
 _STEPS: Final[tuple[tuple[Step, Callable[[_Making], None]], ...]] = (

@@ -19,8 +19,6 @@ class Options:
 
     directory: Path
     """The run's own directory."""
-    dns: bool = True
-    """Answer DNS inside: sockets on port 53 and a resolv.conf."""
     keep: bool = False
     """Leave processes that the command started running after its end."""
     methods: tuple[Method, ...] = tuple(Method)

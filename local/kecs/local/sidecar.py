@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -24,9 +23,7 @@ from kecs.local.sockets import Sockets
 from kecs.local.synhold import SynHold, dials_early
 from kecs.relay.decide import Connection, Dialled
 from kecs.relay.original import from_getsockname, from_redirect
-from kecs.sidecar import dns_stream
 from kecs.sidecar.config import SidecarConfig
-from kecs.sidecar.dns import Resolvers
 from kecs.sidecar.service import Sidecar
 
 _DRAIN_S: Final = 5.0
@@ -46,23 +43,15 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     def allocated(host: str) -> bool:
         return sidecar.allocator.name_of(host) is not None
 
-    streams: set[asyncio.Task[None]] = set()
-    resolvers = Resolvers(Path("/etc/resolv.conf"))
-
     def dial(connection: Connection, done: Dialled) -> None:
-        if not sockets.dns or connection.destination.port != _DNS_PORT:
+        if connection.destination.port != _DNS_PORT:
             hold.dial(connection, done)
             return
         # DNS over TCP is answered here too, whichever server was asked
         theirs, ours = socket.socketpair()
         for one in (theirs, ours):
             one.settimeout(0)
-        answering = dns_stream.serve(
-            ours, sidecar.allocator, intercepted=sidecar.intercepted, servers=resolvers.servers
-        )
-        task = loop.create_task(answering)
-        streams.add(task)
-        task.add_done_callback(streams.discard)
+        sidecar.serve_dns_stream(ours)
         loop.call_soon(done, theirs)
 
     sidecar = Sidecar(
@@ -89,8 +78,6 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     os.close(ready_fd)
     await stop.wait()
     await sidecar.drain(_DRAIN_S)
-    for task in streams:
-        task.cancel()
     await publisher.close()
     hold.close()
     helper.close()

@@ -18,8 +18,7 @@ class Sockets:
     """The relay's TCP listeners, IPv4 first; getsockname() of what they accept is the original destination (with
     `method.inside_first`: SO_ORIGINAL_DST)."""
     dns: tuple[socket.socket, ...]
-    """UDP port 53, IPv4 first, with packet info: an answer must come from the address that was asked. Empty without
-    DNS."""
+    """UDP port 53, IPv4 first, with packet info: an answer must come from the address that was asked."""
     queue: socket.socket | None
     """The netlink socket of the held SYNs; None where they can't be held."""
     helper: socket.socket

@@ -78,7 +78,7 @@ class DnsForwarder:
         sockets: Sequence[socket.socket],
         allocator: Allocator,
         *,
-        resolv_conf: Path = Path("/etc/resolv.conf"),
+        resolvers: Resolvers,
         intercepted: Callable[[str], bool] = is_aws_name,
         timeout_s: float = 2.0,
         port: int = _PORT,
@@ -86,7 +86,7 @@ class DnsForwarder:
         self._loop = loop
         self._sockets = tuple(sockets)
         self._allocator = allocator
-        self._resolvers = Resolvers(resolv_conf)
+        self._resolvers = resolvers
         self._intercepted = intercepted
         self._timeout_s = timeout_s
         self._port = port

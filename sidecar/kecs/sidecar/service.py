@@ -13,11 +13,12 @@ from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Dial
 from kecs.relay.original import from_getsockname
 from kecs.relay.relay import Relay, RelayConfig
+from kecs.sidecar import dns_stream
 from kecs.sidecar.accesslog import LogWriter, Record, timestamp
 from kecs.sidecar.admin import Admin
 from kecs.sidecar.config import EngineMode, SidecarConfig
 from kecs.sidecar.decider import ADMIN, ENGINE, SidecarDecider
-from kecs.sidecar.dns import Allocator, DnsForwarder
+from kecs.sidecar.dns import Allocator, DnsForwarder, Resolvers
 from kecs.sidecar.engine import Engine
 from kecs.sidecar.metrics import render
 
@@ -51,6 +52,8 @@ class Sidecar:
         self._draining = False
         self._listeners = 0
         self._forwarders: list[DnsForwarder] = []
+        self._streams: set[asyncio.Task[None]] = set()
+        self._resolvers = Resolvers(_RESOLV_CONF)
         self.engine: Engine | None = None
         if config.engine is not EngineMode.OFF:
             self.engine = Engine(self.loop, intermediate, inspect=config.engine is EngineMode.INSPECT, note=self._note)
@@ -78,13 +81,22 @@ class Sidecar:
         self._listeners += 1
         self.relay.listen(sock, original_destination=original_destination)
 
-    def serve_dns(self, sockets: Sequence[socket.socket], *, resolv_conf: Path = _RESOLV_CONF) -> None:
-        """Answer DNS on UDP sockets that have packet info; other names go to the resolvers of `resolv_conf`."""
+    def serve_dns(self, sockets: Sequence[socket.socket]) -> None:
+        """Answer DNS on UDP sockets that have packet info; other names go to the machine's resolvers."""
         forwarder = DnsForwarder(
-            self.loop, sockets, self.allocator, resolv_conf=resolv_conf, intercepted=self.intercepted
+            self.loop, sockets, self.allocator, resolvers=self._resolvers, intercepted=self.intercepted
         )
         self._forwarders.append(forwarder)
         forwarder.start()
+
+    def serve_dns_stream(self, sock: socket.socket) -> None:
+        """Answer DNS over TCP on a connected, non-blocking socket."""
+        answering = dns_stream.serve(
+            sock, self.allocator, intercepted=self.intercepted, servers=self._resolvers.servers
+        )
+        task = self.loop.create_task(answering)
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
 
     def serve_admin(self, sock: socket.socket) -> None:
         """Serve the admin port from a listening socket."""
@@ -104,6 +116,8 @@ class Sidecar:
         for forwarder in self._forwarders:
             forwarder.close()
         self._forwarders.clear()
+        for stream in self._streams:
+            stream.cancel()
         self.relay.close()
         if self.engine is not None:
             self.engine.close()
