@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pytest
 
 from kecs.core.settings import ProxyMode
-from kecs.injector.mode import SENTENCES, Decision, Marks, Reason, Refusal, mode
+from kecs.injector.mode import Decision, Marks, Refusal, mode
+from kecs.injector.reason import SENTENCES, Reason
 
 ENABLED = "kecs.io/aws-proxy-enabled"
 LEGACY = "kecs.io/inject-aws-proxy"
@@ -48,7 +49,7 @@ def marks(annotations: Mapping[str, str | None], label: str | None) -> Marks:
 
 
 def combinations() -> Iterator[tuple[str | None, ...]]:
-    on_off, label = (None, "true", "false"), (None, "enabled")
+    on_off, label = (None, "true", "false"), (None, "enabled", "disabled")
     return itertools.product(on_off, (None, *MODES), label, label, (None, *MODES))
 
 
@@ -68,8 +69,9 @@ def test_every_combination_is_the_first_row_that_fits(spelling: str, default: Pr
     assert used == set(rows())
 
 
-def test_the_table_and_the_sentences_name_every_reason() -> None:
-    assert {row.reason for row in rows()} == set(Reason) == set(SENTENCES)
+def test_every_reason_has_its_sentence() -> None:
+    assert {row.reason for row in rows()} < set(Reason) == set(SENTENCES)
+    assert all("\n" not in sentence for sentence in SENTENCES.values())
 
 
 def decide(pod: Marks, namespace: Marks | None = None) -> Decision:
@@ -98,8 +100,14 @@ def decide(pod: Marks, namespace: Marks | None = None) -> Decision:
         pytest.param(
             Marks(annotations={ENABLED: "false", MODE: "sidecar"}),
             Marks(),
-            (f'annotation {MODE} is "sidecar" without effect: the pod\'s annotation {ENABLED} is "false"',),
+            (f'annotation {MODE} is "sidecar" without effect: {SENTENCES[Reason.POD_DISABLED]}',),
             id="off, with a mode",
+        ),
+        pytest.param(
+            Marks(annotations={ENABLED: "true"}),
+            Marks(labels={LABEL: "disabled"}),
+            (f"the pod asks for the proxy without effect: {SENTENCES[Reason.NAMESPACE_DISABLED]}",),
+            id="on, in a namespace that is off",
         ),
         pytest.param(
             Marks(annotations={ENABLED: "true", MODE: "disabled"}),
@@ -130,11 +138,11 @@ def test_all_wrong_values_are_named_at_once() -> None:
     namespace = Marks(labels={LABEL: "true"}, annotations={MODE: "ebpf", ENABLED: "not read here"})
     assert mode(pod, namespace, ProxyMode.SIDECAR) == Refusal(
         sentences=(
-            f'pod label {LABEL} is "on"; it may be enabled',
+            f'pod label {LABEL} is "on"; it may be enabled, disabled',
             f'pod annotation {MODE} is "Sidecar"; it may be environment, sidecar, disabled, auto',
             f'pod annotation {ENABLED} is "yes"; it may be true, false',
             f'pod annotation {LEGACY} is ""; it may be true, false',
-            f'namespace label {LABEL} is "true"; it may be enabled',
+            f'namespace label {LABEL} is "true"; it may be enabled, disabled',
             f'namespace annotation {MODE} is "ebpf"; it may be environment, sidecar, disabled, auto',
         )
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -14,30 +13,12 @@ from kecs.core.names import (
     SELECTOR_LABEL_VALUE,
 )
 from kecs.core.settings import ProxyMode
+from kecs.injector.reason import SENTENCES, Reason
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _ON_OFF: Final = ("true", "false")
-
-
-class Reason(StrEnum):
-    """Why a mode holds. The value is the log field, the metric label and the event's reason."""
-
-    POD_DISABLED = "pod_disabled"
-    POD_MODE = "pod_mode"
-    NAMESPACE_MODE = "namespace_mode"
-    CLUSTER_DEFAULT = "cluster_default"
-    NOT_OPTED_IN = "not_opted_in"
-
-
-SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
-    {
-        Reason.POD_DISABLED: f'the pod\'s annotation {ENABLED_ANNOTATION} is "false"',
-        Reason.POD_MODE: f"the pod's annotation {MODE_ANNOTATION} says so",
-        Reason.NAMESPACE_MODE: f"the namespace's annotation {MODE_ANNOTATION} says so",
-        Reason.CLUSTER_DEFAULT: "neither pod nor namespace names a mode; the setting proxy.mode does",
-        Reason.NOT_OPTED_IN: f"neither pod nor namespace asks for it (label {SELECTOR_LABEL}={SELECTOR_LABEL_VALUE})",
-    }
-)
+_OFF: Final = "disabled"
+"""The label's other value: the API server does not even ask about such a pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,33 +49,35 @@ def mode(pod: Marks, namespace: Marks, default: ProxyMode) -> Decision | Refusal
     """Decide how a pod reaches the emulator. The first row that fits holds.
 
     `enabled` is the pod's kecs.io/aws-proxy-enabled (or the older kecs.io/inject-aws-proxy), `mode` its
-    kecs.io/aws-proxy-mode, `label` its label kecs.io/aws-proxy=enabled; then the same two of the namespace. `-` is
-    absent, `*` anything, `M` one of environment, sidecar and auto; `default` is the setting proxy.mode.
+    kecs.io/aws-proxy-mode, `label` its label kecs.io/aws-proxy; then the same two of the namespace. `-` is absent, `*`
+    anything, `M` one of environment, sidecar and auto; `default` is the setting proxy.mode.
 
-    | enabled | mode     | label   | namespace label | namespace mode | holds    | reason          |
-    |---------|----------|---------|-----------------|----------------|----------|-----------------|
-    | false   | *        | *       | *               | *              | disabled | pod_disabled    |
-    | *       | disabled | *       | *               | *              | disabled | pod_mode        |
-    | *       | M        | *       | *               | *              | M        | pod_mode        |
-    | true    | -        | *       | *               | M              | M        | namespace_mode  |
-    | true    | -        | *       | *               | *              | default  | cluster_default |
-    | -       | -        | enabled | *               | M              | M        | namespace_mode  |
-    | -       | -        | enabled | *               | *              | default  | cluster_default |
-    | -       | -        | -       | enabled         | M              | M        | namespace_mode  |
-    | -       | -        | -       | enabled         | disabled       | disabled | namespace_mode  |
-    | -       | -        | -       | enabled         | -              | default  | cluster_default |
-    | -       | -        | -       | -               | *              | disabled | not_opted_in    |
+    | enabled | mode     | label    | namespace label | namespace mode | holds    | reason             |
+    |---------|----------|----------|-----------------|----------------|----------|--------------------|
+    | false   | *        | *        | *               | *              | disabled | pod_disabled       |
+    | *       | *        | disabled | *               | *              | disabled | pod_disabled       |
+    | *       | disabled | *        | *               | *              | disabled | pod_mode           |
+    | *       | *        | *        | disabled        | *              | disabled | namespace_disabled |
+    | *       | M        | *        | *               | *              | M        | pod_mode           |
+    | true    | -        | *        | *               | M              | M        | namespace_mode     |
+    | true    | -        | *        | *               | *              | default  | cluster_default    |
+    | -       | -        | enabled  | *               | M              | M        | namespace_mode     |
+    | -       | -        | enabled  | *               | *              | default  | cluster_default    |
+    | -       | -        | -        | enabled         | M              | M        | namespace_mode     |
+    | -       | -        | -        | enabled         | disabled       | disabled | namespace_mode     |
+    | -       | -        | -        | enabled         | -              | default  | cluster_default    |
+    | -       | -        | -        | -               | *              | disabled | not_opted_in       |
 
-    A namespace's `disabled` is its default, which a pod that asks for the proxy overrides; its mode without its label
-    asks for nothing.
+    A namespace's mode `disabled` is its default, which a pod that asks for the proxy overrides; its label `disabled` is
+    the end of it, as no certificate is issued there. Its mode without its label asks for nothing.
     """
     if sentences := (*_wrong("pod", pod), *_wrong("namespace", namespace)):
         return Refusal(sentences=sentences)
     asked = _Asked(
         enabled=pod.annotations.get(ENABLED_ANNOTATION, pod.annotations.get(LEGACY_ENABLED_ANNOTATION)),
         mode=_mode(pod),
-        labelled=SELECTOR_LABEL in pod.labels,
-        namespace_labelled=SELECTOR_LABEL in namespace.labels,
+        label=pod.labels.get(SELECTOR_LABEL),
+        namespace_label=namespace.labels.get(SELECTOR_LABEL),
         namespace_mode=_mode(namespace),
     )
     holds, reason = _row(asked, default)
@@ -105,13 +88,13 @@ def mode(pod: Marks, namespace: Marks, default: ProxyMode) -> Decision | Refusal
 class _Asked:
     enabled: str | None
     mode: ProxyMode | None
-    labelled: bool
-    namespace_labelled: bool
+    label: str | None
+    namespace_label: str | None
     namespace_mode: ProxyMode | None
 
     @property
     def by_pod(self) -> bool:
-        return self.enabled == "true" or self.labelled
+        return self.enabled == "true" or self.label == SELECTOR_LABEL_VALUE
 
 
 def _mode(marks: Marks) -> ProxyMode | None:
@@ -120,11 +103,13 @@ def _mode(marks: Marks) -> ProxyMode | None:
 
 
 def _row(asked: _Asked, default: ProxyMode) -> tuple[ProxyMode, Reason]:
-    if asked.enabled == "false":
+    if asked.enabled == "false" or asked.label == _OFF:
         return ProxyMode.DISABLED, Reason.POD_DISABLED
+    if asked.namespace_label == _OFF and asked.mode is not ProxyMode.DISABLED:
+        return ProxyMode.DISABLED, Reason.NAMESPACE_DISABLED
     if asked.mode is not None:
         return asked.mode, Reason.POD_MODE
-    if not asked.by_pod and not asked.namespace_labelled:
+    if not asked.by_pod and asked.namespace_label is None:
         return ProxyMode.DISABLED, Reason.NOT_OPTED_IN
     overridden = asked.by_pod and asked.namespace_mode is ProxyMode.DISABLED
     if asked.namespace_mode is not None and not overridden:
@@ -135,7 +120,7 @@ def _row(asked: _Asked, default: ProxyMode) -> tuple[ProxyMode, Reason]:
 def _wrong(whose: str, marks: Marks) -> Iterator[str]:
     """Name every value outside the vocabulary."""
     allowed = [
-        (marks.labels, "label", SELECTOR_LABEL, (SELECTOR_LABEL_VALUE,)),
+        (marks.labels, "label", SELECTOR_LABEL, (SELECTOR_LABEL_VALUE, _OFF)),
         (marks.annotations, "annotation", MODE_ANNOTATION, tuple(ProxyMode)),
     ]
     if whose == "pod":
@@ -156,8 +141,11 @@ def _spelling(pod: Marks) -> Iterator[str]:
 
 def _unheard(asked: _Asked, reason: Reason) -> Iterator[str]:
     """Name what was asked for and does not hold."""
-    if reason is Reason.POD_DISABLED and asked.mode not in {None, ProxyMode.DISABLED}:
+    off = reason in {Reason.POD_DISABLED, Reason.NAMESPACE_DISABLED}
+    if off and asked.mode not in {None, ProxyMode.DISABLED}:
         yield f'annotation {MODE_ANNOTATION} is "{asked.mode}" without effect: {SENTENCES[reason]}'
+    elif off and asked.by_pod:
+        yield f"the pod asks for the proxy without effect: {SENTENCES[reason]}"
     if reason is Reason.POD_MODE and asked.mode is ProxyMode.DISABLED and asked.enabled == "true":
         yield f'annotation {ENABLED_ANNOTATION} is "true" without effect: {MODE_ANNOTATION} is "disabled"'
     if reason is Reason.NOT_OPTED_IN and asked.namespace_mode not in {None, ProxyMode.DISABLED}:
