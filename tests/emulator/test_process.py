@@ -38,6 +38,32 @@ def test_gone_when_the_control_descriptor_ends() -> None:
         assert emulator.process.wait(10) == 0
 
 
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def test_an_address_of_its_own_needs_no_caller(free_port: int) -> None:
+    command = [sys.executable, "-m", "kecs.emulator", "--listen", f"127.0.0.1:{free_port}", "--ready-fd", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulator:
+        assert emulator.stdout is not None
+        assert emulator.stdout.readline() == "ready\n"
+        with socket.create_connection(("127.0.0.1", free_port), timeout=10) as connection:
+            connection.sendall(b"GET /_kecs/health HTTP/1.1\r\nHost: 10.0.0.7:4566\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        emulator.terminate()
+        assert emulator.wait(10) == 0
+
+
+@pytest.mark.parametrize("address", ["4566", ":4566", "localhost:http"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    command = [sys.executable, "-m", "kecs.emulator", "--listen", address]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert found.returncode == 2
+    assert f"{address!r} is not HOST:PORT" in found.stderr
+
+
 def test_callers_settings_do_not_reach_moto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "does-not-exist")
     monkeypatch.setenv("MOTO_ACCOUNT_ID", "999999999999")
