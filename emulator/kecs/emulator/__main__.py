@@ -1,4 +1,4 @@
-"""`python -m kecs.emulator --fd N | --listen HOST:PORT`: the embedded emulator, on a socket of the caller or its own."""
+"""`python -m kecs.emulator --fd N | --listen HOST:PORT`: the embedded emulator, on the caller's socket or its own."""
 
 import argparse
 import logging
@@ -9,7 +9,6 @@ from typing import Final
 
 from kecs.core.names import DEFAULT_ACCOUNT
 from kecs.emulator import seclusion
-
 
 _BACKLOG: Final = 4096
 
@@ -31,9 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m kecs.emulator", description=__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, help="a listening TCP socket; the caller's end is then ours")
-    where.add_argument(
-        "--listen", type=_address, metavar="HOST:PORT", help="an address of our own; no caller is needed"
-    )
+    where.add_argument("--listen", type=_address, metavar="HOST:PORT", help="an address of our own, without a caller")
     parser.add_argument("--account", default=DEFAULT_ACCOUNT, help="the account that answers (default: %(default)s)")
     parser.add_argument("--ready-fd", type=int, help="gets `ready` and a newline once calls are answered")
     parser.add_argument("--control-fd", type=int, help="its end of file is ours; else the parent thread's end")
