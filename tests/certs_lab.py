@@ -1,14 +1,12 @@
-"""A foreign judge of certificates: `openssl verify`; and a cross-certificate, which nothing of ours issues yet."""
+"""Authorities to test with, and a foreign judge of certificates: `openssl verify`."""
 
 import os
 import subprocess
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-
-from kecs.certs.authority import Signer, permitted_domains
+from kecs.certs.authority import Signer, issue_issuer
+from kecs.certs.state import Authority, Phase
 
 PERMITTED = ("amazonaws.com", "api.aws")
 CLEAN = {"PATH": os.environ["PATH"]}
@@ -19,27 +17,16 @@ OPTIONS = (
 )
 
 
-def cross_certificate(new: x509.Certificate, old: Signer) -> x509.Certificate:
-    """Sign a successor's name and key by the old root; addresses are excluded by the issuer below it."""
-    builder = x509.CertificateBuilder(
-        issuer_name=old.certificate.subject,
-        subject_name=new.subject,
-        public_key=new.public_key(),
-        serial_number=x509.random_serial_number(),
-        not_valid_before=new.not_valid_before_utc,
-        not_valid_after=old.not_after,
+def first_generation(root: Signer, now: datetime, *, issuer: Signer | None = None) -> Authority:
+    """Say what an authority is before any rotation."""
+    return Authority(
+        generation=1,
+        phase=Phase.STABLE,
+        issuer=issuer or issue_issuer(root, now),
+        above=(),
+        bundle=(root.certificate,),
+        since=now,
     )
-    domains = [x509.DNSName(domain) for domain in permitted_domains(new)]
-    parts: tuple[tuple[x509.ExtensionType, bool], ...] = (
-        (x509.BasicConstraints(ca=True, path_length=None), True),
-        (new.extensions.get_extension_for_class(x509.KeyUsage).value, True),
-        (x509.NameConstraints(permitted_subtrees=domains, excluded_subtrees=None), True),
-        (new.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value, False),
-        (old.certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value, False),
-    )
-    for extension, critical in parts:
-        builder = builder.add_extension(extension, critical=critical)
-    return builder.sign(old.key, hashes.SHA256())
 
 
 class OpenSsl:

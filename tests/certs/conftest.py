@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from certs_lab import PERMITTED, OpenSsl
+from certs_lab import PERMITTED, OpenSsl, first_generation
 
 from kecs.certs.authority import Signer, issue_issuer, issue_root
-from kecs.certs.store import Authority
+from kecs.certs.state import Authority
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def issuer(root: Signer, now: datetime) -> Signer:
 
 
 @pytest.fixture
-def authority(root: Signer, issuer: Signer) -> Authority:
-    return Authority(root=root.certificate, issuer=issuer)
+def authority(root: Signer, issuer: Signer, now: datetime) -> Authority:
+    return first_generation(root, now, issuer=issuer)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
-from certs_lab import PERMITTED, OpenSsl, cross_certificate
+from certs_lab import PERMITTED, OpenSsl
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -20,6 +20,7 @@ from kecs.certs.authority import (
     Signer,
     certificate_pem,
     fits,
+    issue_cross,
     issue_intermediate,
     issue_issuer,
     issue_leaf,
@@ -28,7 +29,7 @@ from kecs.certs.authority import (
     new_key,
     permitted_domains,
 )
-from kecs.certs.store import Authority
+from kecs.certs.state import Authority
 from kecs.core.errors import AuthorityError
 
 EVERY_ADDRESS = [x509.IPAddress(IPv4Network("0.0.0.0/0")), x509.IPAddress(IPv6Network("::/0"))]
@@ -256,7 +257,7 @@ def test_openssl_takes_what_is_permitted_and_nothing_else(
 ) -> None:
     between = intermediate(authority.issuer, now)
     chain = certificate_pem(leaf(between, now, *names), between.certificate, authority.issuer.certificate)
-    said = openssl.verify(root=authority.root_pem, chain=chain)
+    said = openssl.verify(root=authority.bundle_pem, chain=chain)
     assert complaint in said
     assert bool(said) == bool(complaint)
 
@@ -275,7 +276,7 @@ def test_a_chain_holds_to_the_second(
 ) -> None:
     between = intermediate(authority.issuer, now)
     chain = certificate_pem(leaf(between, now), between.certificate, authority.issuer.certificate)
-    said = openssl.verify(root=authority.root_pem, chain=chain, at=now + moment)
+    said = openssl.verify(root=authority.bundle_pem, chain=chain, at=now + moment)
     assert complaint in said
     assert bool(said) == bool(complaint)
 
@@ -292,12 +293,12 @@ def test_a_successor_signed_by_the_old_root_adds_a_level(authority: Authority, n
     """What a rotation will serve: who trusts the old root alone takes leaf, intermediate, issuer, cross-certificate."""
     old = issue_root(now, permitted=PERMITTED)
     new = authority.root
-    cross = cross_certificate(new, old)
+    cross = issue_cross(old, new, now)
     minting = authority.new_intermediate(now)
     chain = minting.mint(("s3.amazonaws.com",), now)[0]
     old_root = certificate_pem(old.certificate)
     assert openssl.verify(root=old_root, chain=chain + certificate_pem(cross)) == ""
-    assert openssl.verify(root=authority.root_pem, chain=chain + certificate_pem(cross)) == ""
+    assert openssl.verify(root=authority.bundle_pem, chain=chain + certificate_pem(cross)) == ""
     assert "unable to get" in openssl.verify(root=old_root, chain=chain)
 
 

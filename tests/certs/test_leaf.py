@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from kecs.certs.authority import CLOCK_SKEW, INTERMEDIATE_LIFETIME, certificate_pem, key_pem, new_key
 from kecs.certs.leaf import Intermediate
-from kecs.certs.store import Authority
+from kecs.certs.state import Authority
 from kecs.core.errors import AuthorityError
 
 BROKEN = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -77,7 +77,7 @@ def test_a_strict_client_shakes_hands(
 ) -> None:
     names = ("s3.eu-west-1.amazonaws.com", "*.s3.eu-west-1.amazonaws.com")
     chain, key, _ = authority.new_intermediate(now).mint(names, now)
-    said = handshake(server_context(tmp_path, chain, key), strict_client(authority.root_pem), name)
+    said = handshake(server_context(tmp_path, chain, key), strict_client(authority.bundle_pem), name)
     assert complaint in said
     assert bool(said) == bool(complaint)
 
@@ -98,7 +98,7 @@ def test_a_chain_is_leaf_intermediate_issuer_and_never_the_root(
     assert certificates[0].not_valid_after_utc == end == minting.not_after
     assert certificates[1].subject.rfc4514_string() == "CN=KECS run 42,O=KECS"
     assert load_pem_private_key(key, None).public_key() == certificates[0].public_key()
-    assert openssl.verify(root=authority.root_pem, chain=chain) == ""
+    assert openssl.verify(root=authority.bundle_pem, chain=chain) == ""
 
 
 def test_a_leaf_is_clamped_to_its_intermediate(authority: Authority, now: datetime) -> None:

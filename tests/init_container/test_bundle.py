@@ -13,14 +13,13 @@ from pathlib import Path
 
 import certifi
 import pytest
-from certs_lab import CLEAN, PERMITTED, OpenSsl, cross_certificate
+from certs_lab import CLEAN, PERMITTED, OpenSsl, first_generation
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kecs.certs.authority import Signer, certificate_pem, issue_issuer, issue_leaf, issue_root, key_pem, new_key
-from kecs.certs.store import Authority
+from kecs.certs.authority import Signer, certificate_pem, issue_cross, issue_leaf, issue_root, key_pem, new_key
 from kecs.core.errors import ConfigError, MachineError
 from kecs.init_container.bundle import (
     ADDED_VARIABLES,
@@ -245,7 +244,7 @@ def test_openssl_reads_the_bundle_and_trusts_by_it(tmp_path: Path) -> None:
     command = ["openssl", "pkcs7", "-print_certs", "-noout"]
     said = subprocess.run(command, input=packed, capture_output=True, timeout=30, env=CLEAN, check=True).stdout
     assert said.count(b"subject=") == len(certificates(public)) + 1
-    authority = Authority(root=ROOT.certificate, issuer=issue_issuer(ROOT, NOW))
+    authority = first_generation(ROOT, NOW)
     chain = authority.new_intermediate(NOW).mint(("s3.amazonaws.com",), NOW)[0]
     openssl = OpenSsl(tmp_path)
     assert openssl.verify(root=bundle, chain=chain) == ""
@@ -316,7 +315,7 @@ def test_java_takes_every_chain_that_we_serve(tmp_path: Path, subject: str, *, r
     decision = decide(directory=tmp_path / "trust")
     write(decision.files)
     issuing = issue_root(NOW, permitted=PERMITTED) if rotated else ROOT
-    above = (cross_certificate(issuing.certificate, ROOT),) if rotated else ()
+    above = (issue_cross(ROOT, issuing.certificate, NOW),) if rotated else ()
     with serving(tmp_path, (NAME, WILDCARD), root=issuing, subject=subject, above=above) as port:
         assert java(decision, port).stdout == "trusted\n"
 
@@ -331,7 +330,7 @@ def serving(
     above: tuple[x509.Certificate, ...] = (),
 ) -> Iterator[int]:
     """Serve one TLS handshake by a chain below a root, whether or not its constraints permit the names."""
-    authority = Authority(root=root.certificate, issuer=issue_issuer(root, NOW))
+    authority = first_generation(root, NOW)
     minting, key = authority.new_intermediate(NOW, subject=subject), new_key()
     leaf = issue_leaf(minting.signer, key.public_key(), names, NOW)
     (directory / "chain.pem").write_bytes(certificate_pem(leaf) + minting.to_pem()[0] + certificate_pem(*above))

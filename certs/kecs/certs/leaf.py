@@ -42,7 +42,9 @@ class Intermediate:
         self._check(names)
         key = new_key()
         leaf = issue_leaf(self.signer, key.public_key(), tuple(x509.DNSName(name) for name in names), now)
-        chain = certificate_pem(leaf, self.signer.certificate, *self.above)
+        # A cross-certificate may have ended since the intermediate was issued; it leads nobody anywhere then.
+        above = (upper for upper in self.above if now < upper.not_valid_after_utc)
+        chain = certificate_pem(leaf, self.signer.certificate, *above)
         return chain, key_pem(key), leaf.not_valid_after_utc
 
     def _check(self, names: tuple[str, ...]) -> None:

@@ -74,7 +74,8 @@ class Roots:
     previous: Root | None = None
     """The root of the generation before, until the rotation to the newest is retired."""
     cross: x509.Certificate | None = None
-    """The newest root signed by the previous one; None when the previous one's key is not here."""
+    """The newest root signed by the previous one, and kept when that one has gone: an issuer record that is lost can
+    be made anew with it. None when the previous one's key was not here."""
     waiting: Waiting | None = None
 
     @property

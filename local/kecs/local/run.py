@@ -15,16 +15,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import certifi
-
 from kecs.aws.hosts import SUFFIXES
 from kecs.certs.leaf import Intermediate
-from kecs.certs.store import FileStore, default_directory
+from kecs.certs.state import Authority
 from kecs.core import names
 from kecs.core.errors import BackendError, UsageError
 from kecs.emulator.backend import Backend, detect
-from kecs.init_container import bundle
-from kecs.local import children, namespace, processes, publish, reporter, rundir
+from kecs.local import children, namespace, processes, publish, renewal, reporter, rundir, running, trust
+from kecs.local.authority import Embedded
 from kecs.local.children import Child
 from kecs.local.environment import command_environment, region_of
 from kecs.local.namespace import Namespace
@@ -33,13 +31,6 @@ from kecs.local.orders import Orders
 from kecs.sidecar.config import EngineMode, SidecarConfig
 
 _START_S = 60.0
-_TRUST_FILE_MAX = 16 << 20
-_SYSTEM_ROOTS = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch, Gentoo
-    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL, Amazon Linux
-    "/etc/ssl/ca-bundle.pem",  # SUSE
-    "/etc/ssl/cert.pem",
-)
 
 
 def _age_s() -> float:
@@ -73,15 +64,6 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Trust:
-    """What the command is told to trust, and who signs for it."""
-
-    intermediate: Intermediate
-    variables: Mapping[str, str]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Emulator:
     """The embedded emulator, and where it listens."""
 
@@ -96,6 +78,7 @@ class _Running:
     namespace: Namespace
     sidecar: Child
     reporter: reporter.Reporter
+    renewal: renewal.Renewal
 
 
 def run(options: RunOptions, base: Mapping[str, str]) -> int:
@@ -110,7 +93,7 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
         listeners = [(listener, one.inside_port) for one in options.publish for listener in publish.bind(one)]
         directory = stack.enter_context(rundir.run_directory())
         emulator = stack.enter_context(_emulator(options.account)) if backend is None else None
-        inside, trust = _namespace_and_trust(stack, directory, options, base, timings)
+        inside, told = _namespace_and_trust(stack, directory, options, base, timings)
         region = options.region or region_of(variables, _aws_config(variables)) or names.DEFAULT_REGION
         notes = list(trust.notes)
         config = _config(options, backend or _address(emulator), controlplane, region, notes)
@@ -211,39 +194,6 @@ def _address(emulator: _Emulator | None) -> Backend:
     if emulator is None:
         raise BackendError("there is no backend", hint="give --backend URL")
     return emulator.address
-
-
-def _trust(directory: Path, base: Mapping[str, str], variables: Mapping[str, str]) -> _Trust:
-    now = datetime.now(UTC)
-    authority = FileStore(default_directory(base), permitted=SUFFIXES).load_or_create(now)
-    trust = bundle.trust(
-        directory,
-        own_roots=authority.root_pem,
-        public_roots=_public_roots(),
-        existing=variables,
-        read=_read,
-    )
-    bundle.write(trust.files)
-    return _Trust(
-        intermediate=authority.new_intermediate(now),
-        variables=trust.variables,
-        notes=trust.warnings,
-    )
-
-
-def _public_roots() -> bytes:
-    """Return Mozilla's roots and the system's: a company's own are in the latter, and our variables hide both."""
-    system = next(filter(None, map(_read, _SYSTEM_ROOTS)), b"")
-    return Path(certifi.where()).read_bytes() + b"\n" + system
-
-
-def _read(name: str) -> bytes | None:
-    """Read a trust file of the caller's; None when it can't be read or is no plausible one."""
-    with contextlib.suppress(OSError, ValueError):
-        path = Path(name)
-        if path.is_file() and path.stat().st_size <= _TRUST_FILE_MAX:
-            return path.read_bytes()
-    return None
 
 
 def _aws_config(variables: Mapping[str, str]) -> str:
