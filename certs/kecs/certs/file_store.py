@@ -88,9 +88,7 @@ def _split(content: bytes, path: Path, record: Record) -> dict[str, bytes]:
         if before.strip() or len(set(names)) < len(names):
             raise AuthorityError(
                 f"{path} is damaged: a field is there twice, or text before the first one",
-                hint=f"restore {path} from a backup"
-                if Record.ROOT in path.name
-                else f"remove {path}: it is issued anew",
+                hint=remedy(record, str(path)),
             )
         return {name.decode(): text for name, text in zip(names, texts, strict=True)}
     key = b"".join(_KEY.findall(content))
