@@ -46,6 +46,7 @@ def run_command(context: click.Context, /, command: tuple[str, ...], **flags: An
     The exit code is the command's.
     """
     # `kecs --help` need not load the machinery
+    from kecs.cli.certs_options import certs_options  # noqa: PLC0415
     from kecs.cli.settings_files import read_settings  # noqa: PLC0415
     from kecs.core.settings_sources import Flag  # noqa: PLC0415
     from kecs.local.options import RunOptions, publishes, variables  # noqa: PLC0415
@@ -58,7 +59,8 @@ def run_command(context: click.Context, /, command: tuple[str, ...], **flags: An
     }
     if flags["no_dns"]:
         given["run.dns"] = Flag(name="--no-dns", value=False)
-    settings = read_settings(flags=given, config=flags["config"]).settings.run
+    loaded = read_settings(flags=given, config=flags["config"]).settings
+    settings = loaded.run
     options = RunOptions(
         command=command,
         backend=settings.backend,
@@ -75,5 +77,6 @@ def run_command(context: click.Context, /, command: tuple[str, ...], **flags: An
         keep=flags["keep"],
         summary=Summary.NONE if settings.quiet else settings.summary,
         timings=flags["timings"],
+        certs=certs_options(loaded.certs),
     )
     return run(options, os.environ)

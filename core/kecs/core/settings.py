@@ -202,7 +202,13 @@ class Certs(Section):
     directory: Annotated[str, _matching(r"|/.*|~/.*", "is not an absolute path")] = ""
     """Where the root's key lives; empty for kecs below the XDG data directory."""
     lifetime_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 24
-    """Hours that the intermediate of one run is valid."""
+    """Hours that the intermediate of one run is valid; it is renewed at two thirds."""
+    root_days: Annotated[int, Field(ge=30, le=36500)] = 3650
+    """Days that a new root is valid."""
+    rotate_at: Annotated[float, Field(gt=0, lt=1)] = 0.67
+    """Share of its root's life after which a run begins a rotation by itself."""
+    poll_seconds: Annotated[float, Field(ge=1, le=3600)] = 1.0
+    """How often a run looks whether the authority has changed."""
 
 
 class Server(Section):

@@ -1,6 +1,7 @@
 """The edge that starts and ends the processes of a run: emulator and sidecar.
 
-Each child has a control pipe: when the writing end closes, with the run or with its sudden death, the child ends.
+Each child has a control pipe: when the writing end closes, with the run or with its sudden death, the child ends. The
+sidecar is told of new certificates there.
 Each says that it is ready with a line on another pipe. Both are in sessions of their own, so that Ctrl-C reaches
 the command alone.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from kecs.core.errors import MachineError
 
 _STOP_S = 10.0
+_TELL_S = 5.0
 _LINE_MAX = 65536
 
 
@@ -63,6 +65,22 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def tell(self, text: str) -> None:
+        """Write a line to the child's control pipe; raise MachineError when it does not read it in time."""
+        left = text.encode() + b"\n"
+        deadline = time.monotonic() + _TELL_S
+        os.set_blocking(self.control, False)
+        while left:
+            _, writable, _ = select.select([], [self.control], [], max(0.0, deadline - time.monotonic()))
+            if not writable:
+                raise MachineError(f"the {self.name} has not read what it was told for {_TELL_S:.0f} s")
+            try:
+                left = left[os.write(self.control, left) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise MachineError(f"the {self.name} has ended") from None
 
     def close(self) -> None:
         """Close our ends of the pipes."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from kecs.core import names
 from kecs.core.errors import UsageError
@@ -17,6 +18,21 @@ class Publish:
 
     host_port: int
     inside_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertsOptions:
+    """What is asked of this machine's authority."""
+
+    directory: str = ""
+    """Empty: below the XDG data directory."""
+    lifetime: timedelta = timedelta(hours=24)
+    """Of one run's intermediate."""
+    root_lifetime: timedelta = timedelta(days=3650)
+    rotate_at: float = 0.67
+    """The share of its root's life after which a run begins a rotation."""
+    poll_s: float = 1.0
+    """How often a run looks whether the authority has changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +59,7 @@ class RunOptions:
     """Leave processes that outlive the command."""
     summary: Summary = Summary.TABLE
     timings: bool = False
+    certs: CertsOptions = CertsOptions()
 
     def __post_init__(self) -> None:
         if not self.command:

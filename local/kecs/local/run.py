@@ -4,7 +4,6 @@ Order matters. The emulator, which is slowest, is started first and comes up whi
 made before any thread exists, because only a single-threaded process may make or join a user namespace.
 """
 
-import contextlib
 import json
 import os
 import socket
@@ -21,13 +20,16 @@ from kecs.certs.state import Authority
 from kecs.core import names
 from kecs.core.errors import BackendError, UsageError
 from kecs.emulator.backend import Backend, detect
-from kecs.local import children, namespace, processes, publish, renewal, reporter, rundir, running, trust
+from kecs.local import children, namespace, processes, publish, reporter, rundir, trust
 from kecs.local.authority import Embedded
 from kecs.local.children import Child
 from kecs.local.environment import command_environment, region_of
 from kecs.local.namespace import Namespace
 from kecs.local.options import RunOptions
 from kecs.local.orders import Orders
+from kecs.local.renewal import Renewal, spelled
+from kecs.local.running import registered
+from kecs.local.trust import Trust
 from kecs.sidecar.config import EngineMode, SidecarConfig
 
 _START_S = 60.0
@@ -78,7 +80,6 @@ class _Running:
     namespace: Namespace
     sidecar: Child
     reporter: reporter.Reporter
-    renewal: renewal.Renewal
 
 
 def run(options: RunOptions, base: Mapping[str, str]) -> int:
@@ -93,23 +94,26 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
         listeners = [(listener, one.inside_port) for one in options.publish for listener in publish.bind(one)]
         directory = stack.enter_context(rundir.run_directory())
         emulator = stack.enter_context(_emulator(options.account)) if backend is None else None
-        inside, told = _namespace_and_trust(stack, directory, options, base, timings)
+        authority = Embedded.of(options.certs, base)
+        inside, told = _namespace_and_trust(stack, directory, authority, options, base, timings=timings)
         region = options.region or region_of(variables, _aws_config(variables)) or names.DEFAULT_REGION
-        notes = list(trust.notes)
+        notes = list(told.notes)
         config = _config(options, backend or _address(emulator), controlplane, region, notes)
         with timings.part("relay"):
-            running = _start(stack, inside, log, options, _orders(options, config, trust, inside, listeners))
+            running = _start(stack, inside, log, options, _orders(options, config, told, inside, listeners))
+        renewal = _renewal(options, authority, told, running.sidecar)
+        stack.callback(renewal.stop)  # before the sidecar's pipe is closed
         for listener, _ in listeners:
             listener.close()
         if emulator is not None:
             with timings.part("emulator"):
                 emulator.child.wait_ready(_START_S)
         environment = command_environment(
-            base, trust=trust.variables, region=region, suffixes=SUFFIXES, extra=options.env
+            base, trust=told.variables, region=region, suffixes=SUFFIXES, extra=options.env
         )
         _say(options, [*notes, *environment.notes, *([str(timings)] if options.timings else [])])
         watched = [running.sidecar, *([emulator.child] if emulator else [])]
-        return _command(options, running, environment.variables, watched)
+        return _command(options, running, renewal, environment.variables, watched)
 
 
 def _working_directory() -> str:
@@ -123,46 +127,83 @@ def _working_directory() -> str:
 
 
 def _namespace_and_trust(
-    stack: ExitStack, directory: Path, options: RunOptions, base: Mapping[str, str], timings: Timings
-) -> tuple[Namespace, _Trust]:
+    stack: ExitStack,
+    directory: Path,
+    authority: Embedded,
+    options: RunOptions,
+    base: Mapping[str, str],
+    *,
+    timings: Timings,
+) -> tuple[Namespace, Trust]:
     """Make what clients trust while a keeper makes the namespace."""
     making = namespace.begin(namespace.Options(directory=directory, keep=options.keep))
     try:
         with timings.part("authority"):
-            trust = _trust(directory / "trust", base, {**base, **options.env})
+            now = _utc_now()
+            registration = stack.enter_context(registered(authority.directory, options.command, now))
+            told = trust.prepared(directory / "trust", authority, registration, {**base, **options.env}, now)
     except BaseException:
         making.abandon()
         raise
     with timings.part("namespace"):
         inside = stack.enter_context(making.ready())
-    return inside, trust
+    return inside, told
 
 
 def _orders(
     options: RunOptions,
     config: SidecarConfig,
-    trust: _Trust,
+    told: Trust,
     inside: Namespace,
     listeners: Sequence[tuple[socket.socket, int]],
 ) -> Orders:
-    chain, key = trust.intermediate.to_pem()
+    signed = spelled(told.intermediate)
     return Orders(
         sidecar=config.to_json(),
-        chain=chain.decode(),
-        key=key.decode(),
+        chain=signed["chain"],
+        key=signed["key"],
         sockets=inside.sockets.describe(),
         publish=tuple((listener.fileno(), port) for listener, port in listeners),
         published=tuple((one.host_port, one.inside_port) for one in options.publish),
     )
 
 
-def _command(options: RunOptions, running: _Running, variables: Mapping[str, str], watched: Sequence[Child]) -> int:
+def _renewal(options: RunOptions, authority: Embedded, told: Trust, sidecar: Child) -> Renewal:
+    """Have the sidecar get a new intermediate whenever it is time."""
+
+    def hand_over(found: Authority, intermediate: Intermediate) -> None:
+        sidecar.tell(json.dumps(spelled(intermediate)))
+        told.registration.serves(found.generation)
+
+    return Renewal(
+        source=authority,
+        held=told.held,
+        terms=told.terms,
+        hand_over=hand_over,
+        tell=lambda sentence: _say(options, [sentence]),
+        clock=_utc_now,
+    )
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _command(
+    options: RunOptions,
+    running: _Running,
+    renewal: Renewal,
+    variables: Mapping[str, str],
+    watched: Sequence[Child],
+) -> int:
     """Start the command, wait for its end, and tell what happened."""
     running.namespace.start(options.command, env=variables)
     running.reporter.start()
+    renewal.start()
     code = running.namespace.wait()
     notes = [*(note for child in watched for note in child.obituary()), *running.namespace.notes()]
     running.namespace.close()
+    renewal.stop()
     running.sidecar.stop()
     running.reporter.finish()
     _say(options, [*notes, *running.reporter.notes()])

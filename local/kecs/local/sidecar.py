@@ -28,6 +28,7 @@ from kecs.sidecar.service import Sidecar
 
 _DRAIN_S: Final = 5.0
 _DNS_PORT: Final = 53
+_LINES_MAX: Final = 65536
 
 
 async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) -> None:
@@ -35,7 +36,6 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    _watch_end(loop, control_fd, stop)
     sockets = Sockets.adopt(orders.sockets)
     helper = Helper(loop, sockets.helper)
     published = tuple(Publish(host_port=host, inside_port=inside) for host, inside in orders.published)
@@ -70,6 +70,7 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     for listener in sockets.listeners:
         sidecar.serve_tcp(listener, from_redirect if sockets.method.inside_first else from_getsockname)
     sidecar.serve_dns(sockets.dns)
+    _follow(loop, control_fd, stop, sidecar)
     publisher = Publisher(helper)
     for descriptor, port in orders.publish:
         publisher.serve(socket.socket(fileno=descriptor), port)
@@ -83,15 +84,22 @@ async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) 
     helper.close()
 
 
-def _watch_end(loop: asyncio.AbstractEventLoop, control_fd: int, stop: asyncio.Event) -> None:
-    """Stop when nobody holds the other end of the control pipe any more."""
+def _follow(loop: asyncio.AbstractEventLoop, control_fd: int, stop: asyncio.Event, sidecar: Sidecar) -> None:
+    """Take new intermediates from the control pipe; stop when nobody holds its other end any more."""
+    received = bytearray()
 
-    def ended() -> None:
-        if not os.read(control_fd, 1):
+    def readable() -> None:
+        chunk = os.read(control_fd, _LINES_MAX)
+        if not chunk:
             loop.remove_reader(control_fd)
             stop.set()
+        received.extend(chunk)
+        while (end := received.find(b"\n")) >= 0:
+            said = json.loads(received[:end])
+            del received[: end + 1]
+            sidecar.renew(Intermediate.from_pem(said["chain"].encode(), said["key"].encode()))
 
-    loop.add_reader(control_fd, ended)
+    loop.add_reader(control_fd, readable)
 
 
 def main() -> None:
