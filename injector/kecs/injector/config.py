@@ -20,6 +20,8 @@ _PSA_LEVELS: Final = ("privileged", "baseline", "restricted")
 _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 _TRUST_BYTES_MAX: Final = 120 * 1024
 """One environment variable holds them all, and Linux takes none above 128 KiB (MAX_ARG_STRLEN)."""
+_ROOTS_BYTES: Final = 16 * 1024
+"""Room for the authority's own roots, two at most."""
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -177,7 +179,7 @@ class Injection:
     def __post_init__(self) -> None:
         if self.extra_cas:
             parse(self.extra_cas.encode(), source="trust.extraCAs")
-        _check_trust_size(self.extra_cas)
+        _check_trust_size(self.extra_cas, room=_ROOTS_BYTES)
 
     @classmethod
     def from_settings(cls, proxy: Proxy, **rest: Any) -> Self:
@@ -222,10 +224,11 @@ class Trust:
         return together
 
 
-def _check_trust_size(pem: str) -> None:
-    if len(pem) > _TRUST_BYTES_MAX:
+def _check_trust_size(pem: str, *, room: int = 0) -> None:
+    most = _TRUST_BYTES_MAX - room
+    if len(pem) > most:
         raise ConfigError(
-            f"the roots and trust.extraCAs together are {len(pem)} bytes, above {_TRUST_BYTES_MAX}",
+            f"trust.extraCAs and the roots are {len(pem)} bytes, above {most}",
             hint="keep to the roots that pods need; one environment variable holds them all",
         )
 
