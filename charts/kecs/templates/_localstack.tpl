@@ -38,4 +38,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end -}}
+{{- with .Values.localstack.authToken }}
+{{- if .secretName }}
+- name: LOCALSTACK_AUTH_TOKEN
+  valueFrom:
+    secretKeyRef: { name: {{ .secretName }}, key: {{ .secretKey }} }
+{{- end -}}
+{{- end -}}
 {{- end }}
