@@ -6,6 +6,7 @@ the API server leaves it; taken back; and its result is held against the schemas
 
 import json
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from injector_lab import TRUST, applied, as_the_api_server_leaves_it, container_of
+from injector_lab import TRUST, applied, as_the_api_server_leaves_it, container_of, injection
 
-from kecs.injector.config import Facts, Injection, LimitRange
-from kecs.injector.document import Document
+from kecs.core.settings import ProxyMode
+from kecs.injector.config import DnsMode, Endpoint, Facts, Images, Injection, LimitRange, RulesBackend
 from kecs.injector.inject import review
 from kecs.injector.mode import Marks
 from kecs.injector.outcome import Outcome, Patched, Refused, Untouched
@@ -27,6 +28,8 @@ from kecs.injector.uninject import uninject
 GOLDEN = Path(__file__).with_name("golden")
 CASES = sorted(path.stem for path in GOLDEN.glob("*.yaml"))
 VERSIONS = ("1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36")
+ENDPOINTS = ("endpoint", "environment_endpoint", "controlplane")
+ENUMS: dict[str, Callable[[Any], Any]] = {"fallback_order": ProxyMode, "dns_mode": DnsMode, "rules": RulesBackend}
 POD_LEVEL_RESOURCES = "1.32"
 """The first whose schema knows them."""
 
@@ -60,9 +63,23 @@ def facts(given: dict[str, Any]) -> Facts:
 
 
 def settings(given: dict[str, Any]) -> Injection:
-    images = {"images": {"init": "kecs-init:0.1.0", "sidecar": "kecs-sidecar:0.1.0"}}
-    text = json.dumps(images | given.get("settings", {}))
-    return Document.parse(text, source="the golden case").injection("0.1.0")
+    """Read the settings of a case: fields of Injection, spelled as YAML can."""
+    values: dict[str, Any] = {}
+    for name, value in given.get("settings", {}).items():
+        match value:
+            case str() if name in ENDPOINTS:
+                values[name] = Endpoint.parse(value, source=name)
+            case dict():
+                values[name] = {key: Endpoint.parse(url, source=name) for key, url in value.items()}
+            case list():
+                values[name] = tuple(map(ENUMS.get(name, lambda one: one), value))
+            case _:
+                values[name] = ENUMS.get(name, lambda one: one)(value)
+    if "pull_secrets" in values:
+        values["images"] = Images(
+            init="kecs-init:0.1.0", sidecar="kecs-sidecar:0.1.0", pull_secrets=values.pop("pull_secrets")
+        )
+    return injection(**values)
 
 
 def outcome(name: str, pod: dict[str, Any]) -> Outcome:
