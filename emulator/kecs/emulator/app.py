@@ -7,6 +7,7 @@ from typing import Any, Final
 from kecs.emulator import index
 from kecs.emulator.answers import Answer, Request, error
 from kecs.emulator.ask import ask
+from kecs.emulator.endpoint import locate_by_scope
 from kecs.emulator.hosts import Place, locate
 from kecs.emulator.lanes import Lanes, lane_of
 
@@ -19,7 +20,7 @@ _CHUNK: Final = 256 * 1024
 
 
 class App:
-    """Answers AWS names by moto, `/_kecs/health` on any other name, and nothing else."""
+    """Answers AWS names by moto; on any other name what is signed for a service, and `/_kecs/health`."""
 
     def __init__(self) -> None:
         self._lanes = Lanes()
@@ -36,6 +37,8 @@ class App:
 
     async def _answer(self, request: Request) -> Answer:
         place = locate(request.host)
+        if place is None and request.path != HEALTH_PATH:
+            place = locate_by_scope(request)
         if place is None:
             return _not_aws(request)
         service = index.service_of(place, request.path)
@@ -48,7 +51,9 @@ class App:
 def _not_aws(request: Request) -> Answer:
     if request.path == HEALTH_PATH:
         return Answer(status=200, headers={"content-type": "application/json"}, body=b'{"status":"running"}')
-    message = f"{request.host or 'a request without Host'} is not a name of AWS; the embedded emulator answers by Host"
+    message = (
+        f"{request.host or 'a request without Host'} is not a name of AWS, and no signature says what service is meant"
+    )
     return error(request, status=400, code="InvalidHost", message=message)
 
 

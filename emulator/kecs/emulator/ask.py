@@ -47,7 +47,7 @@ def _posted(request: Request) -> Request:
 
 
 def _asked(handler: index.Handler, place: Place, path: str, request: Request) -> Answer:
-    url = f"https://{place.host}{path.replace(';', '%3B').replace('#', '%23')}"
+    url = f"{place.scheme}://{place.host}{path.replace(';', '%3B').replace('#', '%23')}"
     if request.query:
         url += f"?{request.query}"
     headers = dict(request.headers) | {"host": place.host, "content-length": str(len(request.body))}

@@ -27,6 +27,8 @@ class Place:
     """The host that moto builds its answers from."""
     prefix: str = ""
     """What goes before the path: the bucket of a virtual-hosted S3 request."""
+    scheme: str = "https"
+    """Of the URLs in answers."""
 
 
 def locate(name: str) -> Place | None:
