@@ -2,13 +2,23 @@
 
 import os
 import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from kecs.certs.authority import Signer, issue_issuer
+from cryptography import x509
+
+from kecs.certs.authority import Signer, certificate_pem, issue_issuer
+from kecs.certs.keeper import Keeper
+from kecs.certs.outcome import Refused, State, Step
+from kecs.certs.records import Conflict, Record, Store
+from kecs.certs.rotation import Scope
 from kecs.certs.state import Authority, Phase
 
 PERMITTED = ("amazonaws.com", "api.aws")
+SCOPE = Scope(permitted=PERMITTED)
+NAME = "s3.amazonaws.com"
 CLEAN = {"PATH": os.environ["PATH"]}
 """No variable that says whom to trust."""
 OPTIONS = (
@@ -50,3 +60,110 @@ class OpenSsl:
             check=False,
         )
         return "" if done.returncode == 0 else done.stderr
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """Records in memory, with versions that count up."""
+
+    records: dict[Record, tuple[Mapping[str, bytes], str]] = field(default_factory=dict)
+    written: list[Record] = field(default_factory=list)
+
+    def read(self, record: Record) -> tuple[Mapping[str, bytes], str] | None:
+        return self.records.get(record)
+
+    def write(self, record: Record, fields: Mapping[str, bytes], version: str | None) -> str:
+        found = self.records.get(record)
+        if (found[1] if found else None) != version:
+            raise Conflict(f"{record} has version {found[1] if found else None}, not {version}")
+        self.written.append(record)
+        self.records[record] = (dict(fields), str(len(self.written)))
+        return self.records[record][1]
+
+    def edit(self, record: Record, **fields: bytes | None) -> None:
+        """Change fields by hand: `tls_crt` stands for `tls.crt`; None removes one."""
+        kept, _ = self.records[record]
+        changed = {name.replace("_", "."): value for name, value in fields.items()}
+        merged = {**kept, **changed}
+        self.records[record] = ({name: value for name, value in merged.items() if value is not None}, "edited")
+
+    def copy(self) -> "MemoryStore":
+        return MemoryStore(dict(self.records), list(self.written))
+
+
+class Killed(BaseException):
+    """The process ends here: nothing of ours may catch it."""
+
+
+@dataclass(slots=True)
+class DyingStore:
+    """A store whose process is killed at its n-th write: before it, or after it and before it is told."""
+
+    store: Store
+    writes: int
+    after: bool = False
+
+    def read(self, record: Record) -> tuple[Mapping[str, bytes], str] | None:
+        return self.store.read(record)
+
+    def write(self, record: Record, fields: Mapping[str, bytes], version: str | None) -> str:
+        self.writes -= 1
+        if self.writes == 0 and not self.after:
+            raise Killed
+        told = self.store.write(record, fields, version)
+        if self.writes == 0:
+            raise Killed
+        return told
+
+
+@dataclass(slots=True)
+class RacedStore:
+    """A store where another does something right before our n-th write."""
+
+    store: Store
+    writes: int
+    other: Callable[[], object]
+
+    def read(self, record: Record) -> tuple[Mapping[str, bytes], str] | None:
+        return self.store.read(record)
+
+    def write(self, record: Record, fields: Mapping[str, bytes], version: str | None) -> str:
+        self.writes -= 1
+        if self.writes == 0:
+            self.other()
+        return self.store.write(record, fields, version)
+
+
+def keeper(store: Store, scope: Scope = SCOPE) -> Keeper:
+    return Keeper(store=store, scope=scope)
+
+
+def stepped(outcome: Step | Refused) -> State:
+    """Take the state of a step that was not refused."""
+    assert isinstance(outcome, Step), outcome
+    return outcome.state
+
+
+def served(authority: Authority, now: datetime, name: str = NAME) -> list[x509.Certificate]:
+    """Return the chain that a new sidecar serves, leaf first."""
+    return x509.load_pem_x509_certificates(authority.new_intermediate(now).mint((name,), now)[0])
+
+
+def java_says(
+    directory: Path, cases: Mapping[str, tuple[Sequence[x509.Certificate], Sequence[x509.Certificate]]]
+) -> dict[str, str]:
+    """Ask a JDK about (served chain, trusted roots), all in one process; return what it says of each."""
+    for name, (chain, roots) in cases.items():
+        (directory / f"{name}.chain.pem").write_bytes(certificate_pem(*chain))
+        (directory / f"{name}.roots.pem").write_bytes(certificate_pem(*roots))
+    program = Path(__file__).parent / "certs" / "ChainProbe.java"
+    done = subprocess.run(
+        ["java", "-XX:TieredStopAtLevel=1", str(program), *cases],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        env=CLEAN,
+        timeout=120,
+        check=True,
+    )
+    return dict(line.split(": ", 1) for line in done.stdout.splitlines())

@@ -33,7 +33,7 @@ class Reason(StrEnum):
     NOT_RETIRED = "not_retired"
     """An earlier rotation still has two generations alive."""
     UNSETTLED = "unsettled"
-    """Cross-certificates of two earlier rotations are still served."""
+    """The cross-certificates of earlier rotations are still served, and a chain can hold no more."""
     OLD_ROOT_ONLY = "old_root_only"
     """Workloads are running that trust the old root alone."""
     UNCROSSED = "uncrossed"
@@ -93,7 +93,7 @@ SENTENCES: Final = {
     Reason.NOT_PREPARED: "there is no prepared generation to switch to",
     Reason.NOT_SWITCHED: "the new generation does not sign yet",
     Reason.NOT_RETIRED: "an earlier rotation is not retired yet",
-    Reason.UNSETTLED: "cross-certificates of two earlier rotations are still served, and a chain can't hold a third",
+    Reason.UNSETTLED: "cross-certificates of earlier rotations are still served, and a chain can hold no more",
     Reason.OLD_ROOT_ONLY: "running workloads trust the old root alone",
     Reason.UNCROSSED: "no cross-certificate leads workloads that trust the old root alone to the new one",
     Reason.ROOT_KEY_ABSENT: "the root's key is not here, so it can sign neither an issuer nor its successor",
