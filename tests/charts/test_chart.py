@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from helm_lab import CHART, KUBERNETES, ROOT, documents, render, run_helm, validate
+from pydantic import BaseModel
 
 from kecs.core import names
+from kecs.injector.document import Document
 
 FOLDER = Path(__file__).parent
 VALUES = sorted((FOLDER / "values").glob("*.yaml"))
@@ -200,6 +202,27 @@ def test_the_injector_restarts_when_it_is_told_something_else() -> None:
 
     assert mark() == mark('emulator.resources.limits.memory="4Gi"')
     assert mark() != mark('proxy.mode="sidecar"')
+
+
+@per_values
+def test_the_injector_understands_what_it_is_told(values: Path) -> None:
+    rendered = find(documents(render(files=(values,))), "ConfigMap", "kecs-injector")["data"]["injector.yaml"]
+    document = Document.parse(rendered, source=values.name)
+    injection = document.injection("1")
+    assert injection.images.sidecar.startswith(("kecs-sidecar:", "registry.example.com/"))
+    assert injection.certs_url == "https://kecs-certs.kecs-system.svc"
+    assert document.registration().fail_open is (values.stem == "coredns")
+    assert bool(injection.extra_cas) is (values.stem == "locked")
+
+
+def test_the_injector_is_told_every_key_it_knows() -> None:
+    given = told()
+    for name, field in Document.model_fields.items():
+        section = field.annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        keys = {inner.alias for inner in section.model_fields.values()}
+        assert set(given[name]) == keys
 
 
 def told(*values: str) -> Any:

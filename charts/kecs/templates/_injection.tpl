@@ -11,8 +11,11 @@ proxy:
   fallbackEnabled: {{ .Values.proxy.fallbackEnabled }}
   fallbackOrder: {{ toJson .Values.proxy.fallbackOrder }}
   passHosts: {{ toJson .Values.proxy.passHosts }}
-  profile: {{ include "kecs.profile" . }}
-  region: {{ .Values.proxy.region }}
+  profile: {{ include "kecs.profile" . | quote }}
+  controlplane: {{ .Values.proxy.controlplane | quote }}
+  gateway: {{ .Values.proxy.gateway | quote }}
+  services: {{ toJson .Values.proxy.services }}
+  region: {{ .Values.proxy.region | quote }}
   account: {{ .Values.proxy.account | quote }}
   rules: {{ .Values.proxy.rules }}
   ipv6: {{ .Values.proxy.ipv6 }}
@@ -22,11 +25,12 @@ proxy:
   initResources: {{ toJson .Values.proxy.initResources }}
   sidecarResources: {{ toJson .Values.proxy.sidecarResources }}
 dns:
-  mode: {{ .Values.dns.mode }}
+  mode: {{ .Values.dns.mode | quote }}
 trust:
   extraCAs: {{ .Values.trust.extraCAs | trim | quote }}
 injector:
   failOpen: {{ .Values.injector.failOpen }}
+  timeoutSeconds: {{ .Values.injector.timeoutSeconds }}
   excludedNamespaces: {{ include "kecs.excludedNamespaces" . }}
 {{- end }}
 
