@@ -1,6 +1,5 @@
 """TLS contexts, one per parent domain, with leaves minted on first need. Keys live in memory only."""
 
-import os
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from kecs.aws.hosts import is_aws_name
+from kecs.certs.serving import load_chain
 
 type Mint = Callable[[tuple[str, ...]], tuple[bytes, bytes, datetime]]
 """Names in; chain (PEM, leaf first), key (PEM) and the leaf's end out."""
@@ -61,12 +61,5 @@ def server_context(chain: bytes, key: bytes) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
-    descriptor = os.memfd_create("leaf", os.MFD_CLOEXEC)  # OpenSSL reads certificates from files; this one has no name
-    try:
-        view = memoryview(key + b"\n" + chain)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+    load_chain(context, chain, key)
     return context
