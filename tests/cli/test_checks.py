@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -372,3 +373,9 @@ def test_pods_that_have_ended_or_are_ending_are_not_looked_at() -> None:
     ending["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
     results = run(changed(pods=[ended, ending])())
     assert next(one for one in results if one.check.name == "pods-trust").status is Status.PASSED
+
+
+def test_every_check_has_its_place_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
+    headings = [line.removeprefix("### ") for line in text.splitlines() if line.startswith("### ")]
+    assert headings == [check.name for check in CHECKS]
