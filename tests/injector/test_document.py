@@ -6,21 +6,26 @@ from kecs.injector.config import DnsMode, RulesBackend
 from kecs.injector.document import Document
 
 FULL = """
-proxy: {mode: auto, localstackEndpoint: "http://emulator.kecs-system.svc:4566", fallbackEnabled: false}
 images: {init: a/init:1, sidecar: a/sidecar:1, pullPolicy: Always, pullSecrets: [one, two]}
-webhook: {systemNamespace: own, excludedNamespaces: [emulators, others], failOpen: true, timeoutSeconds: 7, port: 8443}
-backend:
+proxy:
+  mode: auto
+  localstackEndpoint: http://emulator.kecs-system.svc:4566
+  fallbackEnabled: false
   profile: embedded
   controlplane: http://controlplane.own.svc:8080
   gateway: http://gateway.own.svc:4566
   services: {S3: "http://s3.own.svc:9000"}
+  rules: legacy
+  ipv6: false
+  excludePorts: [80]
+  excludeCIDRs: [10.0.0.0/8]
+  deniedCapabilities: [NET_RAW]
+  initResources: {requests: {cpu: 1m, memory: 16Mi}, limits: {cpu: 1, memory: 32Mi}}
+  sidecarResources: {requests: {cpu: 0.5, memory: 64Mi}, limits: {cpu: 2, memory: 256Mi}}
+  region: eu-west-1
+  account: "123456789012"
 dns: {mode: capture}
-rules: {backend: legacy, ipv6: false, excludePorts: [80], excludeCidrs: [10.0.0.0/8], deniedCapabilities: [NET_RAW]}
-resources:
-  init: {requests: {cpu: 1m, memory: 16Mi}, limits: {cpu: 1, memory: 32Mi}}
-  sidecar: {requests: {cpu: 0.5, memory: 64Mi}, limits: {cpu: 2, memory: 256Mi}}
-region: eu-west-1
-account: "123456789012"
+injector: {excludedNamespaces: [emulators, others], failOpen: true, timeoutSeconds: 7}
 """
 
 
@@ -33,7 +38,8 @@ def test_an_empty_document_is_the_defaults() -> None:
 
 def test_every_key_arrives() -> None:
     document = Document.parse(FULL, source="injector.yaml")
-    injection, registration = document.injection("1"), document.registration()
+    injection = document.injection("1", system_namespace="own")
+    registration = document.registration(system_namespace="own")
     assert injection.mode is ProxyMode.AUTO
     assert injection.endpoint.host == "emulator.kecs-system.svc"
     assert not injection.fallback_enabled
@@ -52,7 +58,7 @@ def test_every_key_arrives() -> None:
     assert injection.certs_url == "https://kecs-certs.own.svc"
     assert injection.untouched_namespaces == registration.untouched
     assert registration.untouched[-3:] == ("own", "emulators", "others")
-    assert (registration.fail_open, registration.timeout_s, registration.port) == (True, 7, 8443)
+    assert (registration.fail_open, registration.timeout_s) == (True, 7)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +69,11 @@ def test_every_key_arrives() -> None:
         pytest.param("dns: {mod: off}", "there is no key dns.mod", id="unknown key below"),
         pytest.param("- 1", "holds list", id="a list"),
         pytest.param("{", "is no YAML", id="no YAML"),
-        pytest.param("account: 12", "account is 12", id="account as a number"),
-        pytest.param("webhook: {timeoutSeconds: 31}", "webhook.timeoutSeconds is 31", id="beyond the API's limit"),
+        pytest.param("proxy: {account: 12}", "proxy.account is 12", id="account as a number"),
+        pytest.param("injector: {timeoutSeconds: 31}", "injector.timeoutSeconds is 31", id="beyond the API's limit"),
         pytest.param(
-            "resources: {init: {requests: {cpu: 1x, memory: 1Mi}, limits: {cpu: 1, memory: 1Mi}}}",
-            "resources.init.requests.cpu is '1x': is not an amount of CPU",
+            "proxy: {initResources: {requests: {cpu: 1x, memory: 1Mi}, limits: {cpu: 1, memory: 1Mi}}}",
+            "proxy.initResources.requests.cpu is '1x': is not an amount of CPU",
             id="impossible quantity",
         ),
     ],
@@ -89,7 +95,7 @@ def test_every_problem_is_named() -> None:
     ("text", "said"),
     [
         ("proxy: {localstackEndpoint: 'https://s3.amazonaws.com'}", "which is AWS itself"),
-        ("backend: {gateway: 'http://x/path'}", "backend.gateway"),
+        ("proxy: {gateway: 'http://x/path'}", "proxy.gateway"),
         ("images: {pullPolicy: Sometimes}", "images.pullPolicy is 'Sometimes'"),
     ],
 )

@@ -93,7 +93,7 @@ class LiveContext:
         self.serving: Serving | None = None
 
     def load(self, serving: Serving) -> None:
-        """Serve another certificate; raise AuthorityError when key and certificate don't fit, and serve on as before."""
+        """Serve another certificate. Raise AuthorityError when the key is not its own, and serve on as before."""
         probe = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # a context that failed half-way could serve neither
         for context in (probe, self.context):
             try:

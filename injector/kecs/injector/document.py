@@ -9,7 +9,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
 from kecs.core.errors import ConfigError
-from kecs.core.names import DEFAULT_ACCOUNT, DEFAULT_REGION, INJECTOR_SERVICE, SYSTEM_NAMESPACE
+from kecs.core.names import CERTS_SERVICE, DEFAULT_ACCOUNT, DEFAULT_REGION, SYSTEM_NAMESPACE
 from kecs.core.settings import Account, Cpu, DnsLabel, Memory, OptionalUrl, Port, Proxy, Region, Section, Url
 from kecs.injector.config import DnsMode, Endpoint, Images, Injection, Resources, RulesBackend
 from kecs.injector.webhook import WebhookSettings
@@ -24,50 +24,6 @@ class ImagesSection(Section):
     sidecar: str = "kecs-sidecar:latest"
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
-
-
-class WebhookSection(Section):
-    """The webhook's registration and its server."""
-
-    system_namespace: DnsLabel = SYSTEM_NAMESPACE
-    excluded_namespaces: tuple[DnsLabel, ...] = ("aws-services",)
-    service: DnsLabel = INJECTOR_SERVICE
-    port: Port = 443
-    fail_open: bool = False
-    timeout_seconds: Annotated[int, Field(ge=1, le=30)] = 10
-    psa_default: str = ""
-
-
-class BackendSection(Section):
-    """Who answers, where that is not the same for all."""
-
-    profile: str = "localstack"
-    controlplane: OptionalUrl = ""
-    gateway: OptionalUrl = ""
-    """What AWS_ENDPOINT_URL says in environment mode; empty for proxy.localstackEndpoint."""
-    services: Annotated[dict[str, Url], Field(default_factory=dict)]
-
-
-class DnsSection(Section):
-    """How AWS names are resolved in pods."""
-
-    mode: DnsMode = DnsMode.OFF
-
-
-class RulesSection(Section):
-    """The redirect rules."""
-
-    backend: RulesBackend = RulesBackend.NFT
-    ipv6: bool = True
-    exclude_ports: tuple[Port, ...] = ()
-    exclude_cidrs: tuple[str, ...] = ()
-    denied_capabilities: tuple[str, ...] = ()
-
-
-class TrustSection(Section):
-    """What pods trust."""
-
-    extra_cas: Annotated[str, Field(alias="extraCAs")] = ""
 
 
 def _spelled(value: object) -> object:
@@ -99,27 +55,55 @@ def _bounds(cpu_request: str, cpu_limit: str, memory_request: str, memory_limit:
     )
 
 
-class ResourcesSection(Section):
-    """The resources of the two containers."""
+class ProxySection(Proxy):
+    """How pods reach the emulator: the settings `proxy.*`, and what only a cluster has."""
 
-    init: Bounds = _bounds("10m", "500m", "32Mi", "64Mi")
-    sidecar: Bounds = _bounds("20m", "1", "48Mi", "128Mi")
+    profile: str = "localstack"
+    region: Region = DEFAULT_REGION
+    account: Account = DEFAULT_ACCOUNT
+    controlplane: OptionalUrl = ""
+    """Who answers ECS and ELBv2; empty for localstackEndpoint."""
+    gateway: OptionalUrl = ""
+    """What AWS_ENDPOINT_URL says in environment mode; empty for localstackEndpoint."""
+    services: Annotated[dict[str, Url], Field(default_factory=dict)]
+    """By the end of AWS_ENDPOINT_URL_<SERVICE>."""
+    rules: RulesBackend = RulesBackend.NFT
+    ipv6: bool = True
+    exclude_ports: tuple[Port, ...] = ()
+    exclude_cidrs: Annotated[tuple[str, ...], Field(alias="excludeCIDRs")] = ()
+    denied_capabilities: tuple[str, ...] = ()
+    init_resources: Bounds = _bounds("10m", "500m", "32Mi", "64Mi")
+    sidecar_resources: Bounds = _bounds("20m", "1", "64Mi", "256Mi")
+
+
+class DnsSection(Section):
+    """How AWS names are resolved in pods."""
+
+    mode: DnsMode = DnsMode.OFF
+
+
+class TrustSection(Section):
+    """What pods trust."""
+
+    extra_cas: Annotated[str, Field(alias="extraCAs")] = ""
+
+
+class InjectorSection(Section):
+    """The webhook."""
+
+    excluded_namespaces: tuple[DnsLabel, ...] = ()
+    fail_open: bool = False
+    timeout_seconds: Annotated[int, Field(ge=1, le=30)] = 10
 
 
 class Document(Section):
     """Everything the injector is told."""
 
-    proxy: Proxy = Proxy()
     images: ImagesSection = ImagesSection()
-    webhook: WebhookSection = WebhookSection()
-    backend: BackendSection = BackendSection()
+    proxy: Annotated[ProxySection, Field(default_factory=lambda: ProxySection(services={}))]
     dns: DnsSection = DnsSection()
-    rules: RulesSection = RulesSection()
     trust: TrustSection = TrustSection()
-    resources: ResourcesSection = ResourcesSection()
-    region: Region = DEFAULT_REGION
-    account: Account = DEFAULT_ACCOUNT
-    certs_url: Annotated[str, Field(alias="certsURL")] = ""
+    injector: InjectorSection = InjectorSection()
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> Self:
@@ -135,16 +119,14 @@ class Document(Section):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            problems = [_problem(one) for one in error.errors()]
-            raise ConfigError(
-                f"{source}: {'; '.join(problems)}", hint="its keys are those of the chart's values"
-            ) from error
+            problems = "; ".join(_problem(one) for one in error.errors())
+            raise ConfigError(f"{source}: {problems}", hint="its keys are those of the chart's values") from error
 
-    def injection(self, version: str) -> Injection:
+    def injection(self, version: str, *, system_namespace: str = SYSTEM_NAMESPACE) -> Injection:
         """Return the settings of the injection itself."""
-        backend, system = self.backend, self.webhook.system_namespace
+        proxy = self.proxy
         return Injection.from_settings(
-            self.proxy,
+            proxy,
             version=version,
             images=Images(
                 init=self.images.init,
@@ -152,37 +134,35 @@ class Document(Section):
                 pull_policy=self.images.pull_policy,
                 pull_secrets=self.images.pull_secrets,
             ),
-            environment_endpoint=_endpoint(backend.gateway, "backend.gateway"),
-            controlplane=_endpoint(backend.controlplane, "backend.controlplane"),
+            environment_endpoint=_endpoint(proxy.gateway, "proxy.gateway"),
+            controlplane=_endpoint(proxy.controlplane, "proxy.controlplane"),
             service_endpoints={
-                name: Endpoint.parse(url, source=f"backend.services.{name}") for name, url in backend.services.items()
+                name: Endpoint.parse(url, source=f"proxy.services.{name}") for name, url in proxy.services.items()
             },
-            profile=backend.profile,
-            certs_url=self.certs_url or f"https://kecs-certs.{system}.svc",
-            region=self.region or DEFAULT_REGION,
-            account=self.account,
+            profile=proxy.profile,
+            certs_url=f"https://{CERTS_SERVICE}.{system_namespace}.svc",
+            region=proxy.region or DEFAULT_REGION,
+            account=proxy.account,
             dns_mode=self.dns.mode,
-            rules=self.rules.backend,
-            ipv6=self.rules.ipv6,
-            exclude_ports=self.rules.exclude_ports,
-            exclude_cidrs=self.rules.exclude_cidrs,
-            denied_capabilities=self.rules.denied_capabilities,
+            rules=proxy.rules,
+            ipv6=proxy.ipv6,
+            exclude_ports=proxy.exclude_ports,
+            exclude_cidrs=proxy.exclude_cidrs,
+            denied_capabilities=proxy.denied_capabilities,
             extra_cas=self.trust.extra_cas,
-            init_resources=self.resources.init.resources(),
-            sidecar_resources=self.resources.sidecar.resources(),
-            system_namespace=system,
-            excluded_namespaces=self.webhook.excluded_namespaces,
+            init_resources=proxy.init_resources.resources(),
+            sidecar_resources=proxy.sidecar_resources.resources(),
+            system_namespace=system_namespace,
+            excluded_namespaces=self.injector.excluded_namespaces,
         )
 
-    def registration(self) -> WebhookSettings:
+    def registration(self, *, system_namespace: str = SYSTEM_NAMESPACE) -> WebhookSettings:
         """Return the settings of the webhook's registration."""
         return WebhookSettings(
-            system_namespace=self.webhook.system_namespace,
-            excluded_namespaces=self.webhook.excluded_namespaces,
-            service=self.webhook.service,
-            port=self.webhook.port,
-            fail_open=self.webhook.fail_open,
-            timeout_s=self.webhook.timeout_seconds,
+            system_namespace=system_namespace,
+            excluded_namespaces=self.injector.excluded_namespaces,
+            fail_open=self.injector.fail_open,
+            timeout_s=self.injector.timeout_seconds,
         )
 
 
