@@ -1,10 +1,10 @@
 # One word per task. `make` lists them.
 VENV_PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate golden lock images e2e clean
+.PHONY: help setup demo test check format generate golden lock images e2e bench-rotation clean
 
 help:  ## list the tasks
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup:  ## find a Python, make .venv from the lock file
 	@scripts/setup.sh
@@ -44,6 +44,11 @@ images: setup  ## the container images, by docker, podman or buildah; see docs/i
 e2e: setup  ## the cases of tests/e2e on the cluster that KUBECONFIG names; see docs/kubernetes.md
 	@test -n "$$KUBECONFIG" || { echo 'error: KUBECONFIG is not set'; echo; echo 'hint: name the cluster to test on: it is installed into and uninstalled from'; exit 2; }
 	KECS_E2E=1 $(VENV_PYTHON) -m pytest -q -x -o addopts= --import-mode=importlib -p no:anyio tests/e2e $(PYTEST_ARGS)
+
+bench-rotation: setup  ## new connections of every TLS stack at hand while a root is replaced
+	@scripts/setup.sh --clients
+	@benchmarks/rotation_clients/install.sh
+	$(VENV_PYTHON) benchmarks/rotation.py
 
 clean:  ## remove what set-up and tests made
 	rm -rf .venv .cache tests/clients/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
