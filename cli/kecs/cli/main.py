@@ -20,6 +20,7 @@ def cli() -> None:
     \b
     kecs run -- python app.py    an unmodified program, on this machine
     kecs config show             every setting, and where it came from
+    kecs proxy certs status      the certificates, and who trusts them
     """  # noqa: D301 - click's own mark: the paragraph keeps its lines
 
 
@@ -96,9 +97,11 @@ def _sentence(message: str) -> str:
 
 def _register() -> None:
     from kecs.cli.config import config_group  # noqa: PLC0415 - only after `cli` exists
+    from kecs.cli.proxy import proxy_group  # noqa: PLC0415 - the same
     from kecs.cli.run import run_command  # noqa: PLC0415 - the same
 
     cli.add_command(config_group)
+    cli.add_command(proxy_group)
     cli.add_command(run_command)
 
 

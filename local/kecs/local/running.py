@@ -153,7 +153,8 @@ def _spelled(facts: dict[str, Any]) -> bytes:
 
 
 def _shown(command: Sequence[str]) -> str:
-    text = shlex.join(command)
+    """Spell a command so that a person knows it again: of absolute paths the last part, and not too long."""
+    text = shlex.join(Path(word).name if word.startswith("/") else word for word in command)
     return text if len(text) <= _COMMAND_MAX else text[: _COMMAND_MAX - 1] + "…"
 
 

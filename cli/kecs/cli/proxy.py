@@ -1,0 +1,18 @@
+"""`kecs proxy`: what stands between applications and AWS, and the certificates that make it possible."""
+
+import click
+
+from kecs.cli.certs import certs_group
+from kecs.cli.explain import explain_command
+from kecs.cli.inject import inject_command, uninject_command
+
+
+@click.group("proxy")
+def proxy_group() -> None:
+    """Look after the transparent proxy."""
+
+
+proxy_group.add_command(certs_group)
+proxy_group.add_command(explain_command)
+proxy_group.add_command(inject_command)
+proxy_group.add_command(uninject_command)
