@@ -4,12 +4,14 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
-from kecs.certs.authority import Signer, certificate_pem, issue_issuer
+from kecs.certs.authority import Signer, certificate_pem, issue_issuer, new_key
 from kecs.certs.keeper import Keeper
 from kecs.certs.outcome import Refused, State, Step
 from kecs.certs.records import Conflict, Record, Store
@@ -21,6 +23,17 @@ SCOPE = Scope(permitted=PERMITTED)
 NAME = "s3.amazonaws.com"
 CLEAN = {"PATH": os.environ["PATH"]}
 """No variable that says whom to trust."""
+_CERT_SIGN = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 OPTIONS = (
     *("-x509_strict", "-no-CApath", "-no-CAstore", "-purpose", "sslserver"),
     *("-CAfile", "verify-root.pem", "-untrusted", "verify-chain.pem"),
@@ -37,6 +50,43 @@ def first_generation(root: Signer, now: datetime, *, issuer: Signer | None = Non
         bundle=(root.certificate,),
         since=now,
     )
+
+
+def foreign(
+    now: datetime,
+    signer: Signer | None = None,
+    *,
+    path_length: int | None = None,
+    permitted: tuple[str, ...] = (),
+    days: int = 365,
+    begins: timedelta = timedelta(hours=-1),
+    ca: bool = True,
+    identified: bool = True,
+) -> Signer:
+    """Make a CA as others make them: a root, or one that `signer` signed."""
+    key = new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Example CA {x509.random_serial_number() % 10**6}")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(signer.certificate.subject if signer else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + begins)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length if ca else None), critical=True)
+        .add_extension(_CERT_SIGN, critical=True)
+    )
+    above = signer.key.public_key() if signer else key.public_key()
+    builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(above), critical=False)
+    if identified:
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    if permitted:
+        trees = [x509.DNSName(domain) for domain in permitted]
+        builder = builder.add_extension(x509.NameConstraints(trees, None), critical=True)
+    certificate = builder.sign(signer.key if signer else key, hashes.SHA256())
+    return Signer(certificate=certificate, key=key)
 
 
 class OpenSsl:

@@ -16,7 +16,10 @@ from kecs.certs.authority import (
     INTERMEDIATE_LIFETIME,
     ISSUER_LIFETIME,
     LEAF_LIFETIME,
+    PROFILES,
     ROOT_LIFETIME,
+    SERVING_LIFETIME,
+    Kind,
     Signer,
     certificate_pem,
     fits,
@@ -25,6 +28,7 @@ from kecs.certs.authority import (
     issue_issuer,
     issue_leaf,
     issue_root,
+    issue_serving,
     key_pem,
     new_key,
     permitted_domains,
@@ -92,20 +96,32 @@ def assert_is_ca(certificate: x509.Certificate, issuer: x509.Certificate, path_l
     assert usages(certificate) == {"key_cert_sign", "crl_sign"}
     names = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
     assert names.permitted_subtrees == [x509.DNSName(domain) for domain in PERMITTED]
-    assert names.excluded_subtrees == (EVERY_ADDRESS if path_length != 0 else None)  # the JDK takes them once per chain
+
+
+def excluded(certificate: x509.Certificate) -> object:
+    return certificate.extensions.get_extension_for_class(x509.NameConstraints).value.excluded_subtrees
 
 
 def assert_is_root(certificate: x509.Certificate) -> None:
     assert_is_ca(certificate, certificate, None)
     assert certificate.subject == certificate.issuer
+    assert excluded(certificate) == EVERY_ADDRESS
+
+
+def assert_is_cross(certificate: x509.Certificate, new: x509.Certificate, old: x509.Certificate) -> None:
+    assert_is_ca(certificate, old, None)
+    assert (certificate.subject, certificate.public_key()) == (new.subject, new.public_key())
+    assert excluded(certificate) is None  # twice in one chain is more than the JDK takes
 
 
 def assert_is_issuer(certificate: x509.Certificate, root: x509.Certificate) -> None:
     assert_is_ca(certificate, root, 1)
+    assert excluded(certificate) == EVERY_ADDRESS
 
 
 def assert_is_intermediate(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
     assert_is_ca(certificate, issuer, 0)
+    assert excluded(certificate) is None  # the issuer says it
 
 
 def assert_is_leaf(certificate: x509.Certificate, intermediate: x509.Certificate, names: list[str]) -> None:
@@ -139,6 +155,80 @@ def test_each_certificate_says_what_its_place_asks(root: Signer, issuer: Signer,
     assert_is_intermediate(between.certificate, issuer.certificate)
     assert_is_leaf(leaf(between, now), between.certificate, ["s3.amazonaws.com"])
     assert permitted_domains(between.certificate) == PERMITTED
+
+
+def test_the_table_of_profiles() -> None:
+    """Which extensions each kind has, and which are critical, is written here a second time, to be read as a whole."""
+    said = {
+        kind: {extension.oid: critical for extension, critical in profile.extensions.items()}
+        for kind, profile in PROFILES.items()
+    }
+    assert said == {
+        Kind.ROOT: CA_EXTENSIONS,
+        Kind.CROSS: CA_EXTENSIONS,
+        Kind.ISSUER: CA_EXTENSIONS,
+        Kind.INTERMEDIATE: CA_EXTENSIONS,
+        Kind.LEAF: LEAF_EXTENSIONS,
+        Kind.SERVING: LEAF_EXTENSIONS,
+    }
+    assert {kind: (profile.ca, profile.path_length) for kind, profile in PROFILES.items()} == {
+        Kind.ROOT: (True, None),
+        Kind.CROSS: (True, None),
+        Kind.ISSUER: (True, 1),
+        Kind.INTERMEDIATE: (True, 0),
+        Kind.LEAF: (False, None),
+        Kind.SERVING: (False, None),
+    }
+
+
+def test_a_cross_certificate_is_the_new_root_signed_by_the_old_one(now: datetime) -> None:
+    old, new = (issue_root(now, permitted=PERMITTED) for _ in range(2))
+    cross = issue_cross(old, new.certificate, now)
+    assert_is_cross(cross, new.certificate, old.certificate)
+
+
+@pytest.mark.parametrize(
+    ("old_days", "new_days", "days"),
+    [pytest.param(10, 20, 10, id="the old root's end"), pytest.param(20, 10, 10, id="the new root's end")],
+)
+def test_a_cross_certificate_ends_with_the_first_of_its_roots(
+    now: datetime, old_days: int, new_days: int, days: int
+) -> None:
+    old, new = (issue_root(now, permitted=PERMITTED, lifetime=timedelta(days=days)) for days in (old_days, new_days))
+    assert validity(issue_cross(old, new.certificate, now)) == (now - CLOCK_SKEW, now + timedelta(days=days))
+
+
+def test_a_root_that_has_ended_signs_no_successor(now: datetime) -> None:
+    old = issue_root(now, permitted=PERMITTED, lifetime=timedelta(days=1))
+    with pytest.raises(AuthorityError, match="is valid from"):
+        issue_cross(old, issue_root(now, permitted=PERMITTED).certificate, now + timedelta(days=1))
+
+
+def test_the_issuer_signs_for_services_of_our_own(now: datetime, openssl: OpenSsl) -> None:
+    """Its intermediates don't: they carry the domains of AWS alone."""
+    services = (*PERMITTED, "kecs-system.svc", "kecs-system.svc.cluster.local")
+    names = ("kecs-certs.kecs-system.svc", "kecs-certs.kecs-system.svc.cluster.local")
+    root = issue_root(now, permitted=services)
+    issuer, key = issue_issuer(root, now), new_key()
+    serving = issue_serving(issuer, key.public_key(), names, now)
+    assert_is_leaf(serving, issuer.certificate, list(names))
+    assert validity(serving) == (now - CLOCK_SKEW, now + SERVING_LIFETIME)
+    chain = certificate_pem(serving, issuer.certificate)
+    assert openssl.verify(root=certificate_pem(root.certificate), chain=chain) == ""
+    between = issue_intermediate(issuer, key.public_key(), now, subject="pod", permitted=PERMITTED)
+    assert permitted_domains(between) == PERMITTED
+    assert permitted_domains(issuer.certificate) == services
+    forged = leaf(Signer(certificate=between, key=key), now, x509.DNSName(names[0]))
+    chain = certificate_pem(forged, between, issuer.certificate)
+    assert "permitted subtree" in openssl.verify(root=certificate_pem(root.certificate), chain=chain)
+
+
+@pytest.mark.parametrize("names", [(), ("kecs-certs.other.svc",), ("evilkecs-system.svc",), ("s3.amazonaws.com", "x")])
+def test_no_serving_certificate_that_every_client_would_refuse(now: datetime, names: tuple[str, ...]) -> None:
+    issuer = issue_issuer(issue_root(now, permitted=(*PERMITTED, "kecs-system.svc")), now)
+    with pytest.raises(AuthorityError, match="may not sign for") as raised:
+        issue_serving(issuer, new_key().public_key(), names, now)
+    assert "kecs-system.svc" in raised.value.hint
 
 
 def test_each_begins_a_little_ago_and_lives_as_long_as_its_place_asks(

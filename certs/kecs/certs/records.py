@@ -186,7 +186,7 @@ class _Reader:
             raise AuthorityError(
                 f"{self._source} is damaged: {field} can't be read: {reason}", hint=self._hint
             ) from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
             raise AuthorityError(f"{self._source} is damaged: {field} is not P-256", hint=self._hint)
         self.require(fits(certificate, key), field, "is damaged: its key is not the certificate's")
         return Signer(certificate=certificate, key=key)
