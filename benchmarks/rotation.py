@@ -89,14 +89,14 @@ def faults(report: Report) -> list[str]:
         known = row["case"] == OF_ROOT and row["client"].startswith("JDK")
         if row["refused"] == free and not known:
             found.append(f"{row['client']}, {row['trust']}, {row['case']}: {row['reason'] or 'accepted'}")
+    inside = "; ".join([*report["driver_errors"], report["stderr"]]).strip("; ")
     holds = {
         f"{total} connections are fewer than {LEAST_IN_ALL}": total >= LEAST_IN_ALL,
         f"a process made only {report['least_per_process']} connections": report["least_per_process"] >= LEAST_EACH,
         "retiring was not refused": report["retire_refused"] == ["old_root_only"],
         f"the sidecar counted otherwise: {report['server']}": report["server"]
         == {"tls_handshakes": total, "tls_handshakes_failed": 0, "tls_resumed": 0},
-        f"errors inside: {report['driver_errors']} {report['stderr']}": not report["driver_errors"]
-        + [*report["stderr"]],
+        f"inside: {inside}": not inside,
     }
     return [*found, *(sentence for sentence, held in holds.items() if not held)]
 

@@ -42,7 +42,6 @@ from kecs.sidecar.service import Sidecar
 
 OLD, BOTH, NEW = "old", "both", "new"
 STABLE, PREPARED, SWITCHED, RETIRED, AGAIN = "stable", "prepared", "switched", "retired", "switched again"
-ROTATION = (PREPARED, SWITCHED, RETIRED)
 _TRICKLE_S = 0.25
 
 
@@ -53,11 +52,9 @@ class Plan:
     kinds: Sequence[str] = ()
     """Names of clients; all when empty."""
     per_phase: int = 20
-    again: bool = True
-    """Whether a second rotation follows at once."""
-    constraints: bool = True
-    trusts: Sequence[str] = (OLD, BOTH, NEW)
+    """How many connections each client makes in each phase, at least."""
     built: str = ""
+    """Where clients are that were built before."""
 
 
 @dataclass
@@ -154,13 +151,15 @@ class Stage:
     renewals: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
 
-    async def act(self, action: Action, *, force: bool = False) -> Authority:
+    async def act(self, action: Action, phase: str, *, force: bool = False) -> Authority:
         """Do one act of the rotation on the files, then let the sidecar go on with what holds, live."""
         step = await asyncio.to_thread(self.keeper.rotate, action, now(), workloads=tuple(self.workloads), force=force)
         if isinstance(step, Refused):
             raise step.error()
         assert step.changed
-        return await self.renew()
+        authority = await self.renew()
+        self.board.move(phase, self.plan.per_phase)
+        return authority
 
     async def renew(self) -> Authority:
         authority = await asyncio.to_thread(self.keeper.load_or_create, now(), tuple(self.workloads))
@@ -175,8 +174,6 @@ class Stage:
 
     async def join(self, trust: str, roots: bytes, fingerprints: Sequence[str]) -> None:
         """Start a process of every kind that trusts these roots, for as long as it lives."""
-        if trust not in self.plan.trusts:
-            return
         trusted = Trusted.of(self.directory / trust, roots)
         made = [self.make(kind, command, trust, trusted) for kind, command in self.installed()]
         for start in range(0, len(made), 4):
@@ -197,9 +194,9 @@ class Stage:
         self.backend.turnstiles[client.label.replace(" ", "_")] = client.turnstile
         return client
 
-    async def fill(self, phase: str, share: int) -> None:
-        """Hold a phase until every client has made its share of connections in it."""
-        self.board.move(phase, share)
+    async def fill(self, share: int) -> None:
+        """Hold the phase until every client has made its share of connections in it."""
+        self.board.move(self.board.phase, share)
         await self.board.filled((client.kind.name, trust) for client, trust in self.clients)
 
     async def close(self) -> None:
@@ -244,32 +241,29 @@ async def staged(plan: Plan, directory: Path) -> AsyncIterator[Stage]:
 async def rotate(stage: Stage) -> dict[str, Any]:
     """Go through the phases; return the report."""
     share = stage.plan.per_phase
+    longer = share + share // 2  # the new root alone is trusted from the switch on: two phases make up for three
     first = await stage.renew()
     await stage.join(OLD, first.bundle_pem, first.trust_sha256)
-    await stage.fill(STABLE, 2)
-    prepared = await stage.act(Action.PREPARE)
+    await stage.fill(2)
+    prepared = await stage.act(Action.PREPARE, PREPARED)
     await stage.join(BOTH, prepared.bundle_pem, prepared.trust_sha256)
-    await stage.fill(PREPARED, share)
-    second = await stage.act(Action.SWITCH)
-    stage.board.move(SWITCHED, share)
+    await stage.fill(share)
+    second = await stage.act(Action.SWITCH, SWITCHED)
     await stage.join(NEW, certificate_pem(second.root), second.trust_sha256[:1])
-    await stage.fill(SWITCHED, -(-3 * share // 2))
+    await stage.fill(longer)
     stage.notes["retire_refused"] = await stage.refused()
-    retired = await stage.act(Action.RETIRE, force=True)
-    await stage.fill(RETIRED, -(-3 * share // 2))
+    retired = await stage.act(Action.RETIRE, RETIRED, force=True)
+    await stage.fill(longer)
     uncrossed = bare(retired)
-    if stage.plan.again:
-        await stage.act(Action.PREPARE)
-        latest = await stage.act(Action.SWITCH, force=True)
-        stage.notes["crosses"] = len(latest.crosses)
-        await stage.fill(AGAIN, max(2, share // 4))
+    await stage.act(Action.PREPARE, RETIRED)  # what is served stays the same
+    latest = await stage.act(Action.SWITCH, AGAIN)
+    stage.notes["crosses"] = len(latest.crosses)
+    await stage.fill(max(2, share // 4))
     await stage.close()
     served = stage.relay_counts()
-    roots = {trust: root for trust, root in ((OLD, first.root), (NEW, second.root)) if trust in stage.plan.trusts}
-    met = roots if stage.plan.constraints else {}
-    constraints = await judge(stage.directory, stage.installed(), retired, met)
-    control = await without_cross(stage, uncrossed)
-    return report(stage, served, control, constraints)
+    roots = {OLD: first.root, NEW: second.root}
+    constraints = await judge(stage.directory, stage.installed(), retired, roots)
+    return report(stage, served, await without_cross(stage, uncrossed), constraints)
 
 
 def bare(authority: Authority) -> Intermediate:

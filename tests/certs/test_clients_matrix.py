@@ -13,8 +13,7 @@ from handshake_lab import PYTHON
 from rotation_lab import AGAIN, BOTH, NEW, OLD, PREPARED, RETIRED, STABLE, SWITCHED, Plan
 
 KINDS = (
-    *(f"Python {PYTHON} {how}" for how in ("ssl", "requests", "boto3")),
-    *("Node https", "JDK HttpsURLConnection", "JDK java.net.http", "Ruby Net::HTTP"),
+    *(f"Python {PYTHON} ssl", "Node https", "JDK HttpsURLConnection"),
     *("curl (OpenSSL)", "wget (GnuTLS)", "openssl s_client"),
 )
 PHASES = {
