@@ -1,6 +1,5 @@
 """Pods, settings and facts for tests of the injector, and an API server's habits with a pod that it has patched."""
 
-import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -81,9 +80,15 @@ def env_of(pod: Mapping[str, Any], name: str = "app") -> dict[str, Any]:
     return {entry["name"]: entry.get("value") for entry in container_of(pod, name).get("env") or ()}
 
 
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
+
+
 def as_the_api_server_leaves_it(pod: Mapping[str, Any]) -> dict[str, Any]:
     """Do what its own plugins and its defaulting do between two calls, as seen on a 1.34 server."""
-    left = copy.deepcopy(dict(pod))
+    left: dict[str, Any] = _without_nulls(pod)
     for key in ("initContainers", "containers"):
         for container in left["spec"].get(key) or ():
             mounts = container.setdefault("volumeMounts", [])

@@ -51,7 +51,7 @@ def data(one: "Reviewed") -> dict[str, Any]:
         "mode": outcome.mode.value if isinstance(outcome, Patched) else None,
         "reasons": [{"reason": reason.value, "sentence": SENTENCES[reason]} for reason in outcome.reasons],
         "errors": list(outcome.sentences) if isinstance(outcome, Refused) else [],
-        "warnings": list(outcome.warnings),
+        "warnings": list(one.warnings),
         "evidence": list(evidence.find(Pod(pod), one.facts)) if sound else [],
         "added": dict(outcome.status) if isinstance(outcome, Patched) else {},
     }

@@ -184,7 +184,7 @@ def _report(one: "Reviewed") -> Iterator[str]:
         case Refused(sentences=sentences):
             yield f"{one.title}: refused ({', '.join(one.outcome.reasons)})"
             yield from (f"  error: {sentence}" for sentence in sentences)
-    yield from (f"  warning: {warning}" for warning in one.outcome.warnings)
+    yield from (f"  warning: {warning}" for warning in one.warnings)
 
 
 def _undone(one: "Undone") -> Iterator[str]:

@@ -62,8 +62,9 @@ class _Dumper(yaml.SafeDumper):
     def represent_text(self, data: str) -> yaml.ScalarNode:
         if "\n" in data:
             return self.represent_scalar("tag:yaml.org,2002:str", data, style="|")
-        plain = _PLAIN.fullmatch(data) and data.lower() not in _WORDS
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if plain else '"')
+        if _PLAIN.fullmatch(data) and data.lower() not in _WORDS:
+            return self.represent_scalar("tag:yaml.org,2002:str", data)
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if '"' in data else '"')
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)

@@ -35,6 +35,13 @@ class Reviewed:
         """Name the workload as kubectl does."""
         return f"{self.workload.kind.lower()}/{self.workload.name or '(no name)'} in {self.namespace}"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the review warns of, and what only the whole manifest shows."""
+        path = ".".join((*map(str, self.workload.path), "metadata"))
+        misplaced = (f"{one} has no effect here; pods are marked at {path}" for one in self.workload.misplaced)
+        return (*self.outcome.warnings, *misplaced)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offline:

@@ -9,6 +9,7 @@ from kecs.injector.outcome import Operation
 from kecs.injector.patch import pointer
 from kecs.injector.pod import Object
 
+_PREFIX: Final = "kecs.io/"
 _TEMPLATE: Final = ("spec", "template")
 TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {
     "Pod": (),
@@ -35,6 +36,8 @@ class Workload:
     path: tuple[str | int, ...]
     """Where its pod is in the document."""
     pod: Object
+    misplaced: tuple[str, ...] = ()
+    """Our annotations and labels on what makes the pods, where they mean nothing."""
 
     def place(self, operations: tuple[Operation, ...]) -> list[Operation]:
         """Move the steps of a pod's patch to where the pod is in the document."""
@@ -65,7 +68,13 @@ def _find(value: Any, path: tuple[str | int, ...], implied: str) -> Iterator[Wor
             namespace=_text(metadata.get("namespace")),
             path=(*path, *TEMPLATES[kind]),
             pod=_pod(value, TEMPLATES[kind]),
+            misplaced=tuple(_ours(metadata)) if TEMPLATES[kind] else (),
         )
+
+
+def _ours(metadata: Object) -> Iterator[str]:
+    for what, key in (("annotation", "annotations"), ("label", "labels")):
+        yield from (f"{what} {name}" for name in _texts(metadata.get(key)) if name.startswith(_PREFIX))
 
 
 def _pod(value: Any, path: tuple[str, ...]) -> Object:
