@@ -15,15 +15,16 @@ from typing import Any, Final, Self
 from kecs.certs.adoption import Import, check_import, parse_import
 from kecs.certs.authority import permitted_domains
 from kecs.certs.kube import Kube, KubeError, NotFoundError
+from kecs.certs.kube_store import SecretStore
 from kecs.certs.outcome import Action, Refused, Workload
-from kecs.certs.records import decode_authority
+from kecs.certs.records import Record, decode_authority
 from kecs.certs.state import Authority
 from kecs.cli.certs_place import Asked
 from kecs.cli.certs_progress import Progress
 from kecs.cli.certs_request import Report, Stage, pending, request
 from kecs.cli.certs_rotation import GO_ON, Ending, Wanted
 from kecs.core.errors import AuthorityError, MachineError
-from kecs.core.names import AUTHORITY, ISSUER_SECRET, ROTATION_CONFIG_MAP, TRUST_ROOT_ANNOTATION
+from kecs.core.names import AUTHORITY, ROTATION_CONFIG_MAP, TRUST_ROOT_ANNOTATION
 
 KIND: Final = "pod"
 IMPORTED: Final = "kecs-import"
@@ -57,19 +58,20 @@ class ClusterPlace:
         return f"cluster {self.context or self.kube.host}, namespace {self.namespace}"
 
     def authority(self) -> Authority:
-        """Read the issuer's Secret."""
+        """Read the issuer's Secret, which tells everything but the root's key."""
+        store = SecretStore(kube=self.kube, namespace=self.namespace)
+        source = store.source(Record.ISSUER)
         try:
-            secret = self.kube.find(f"{self._path('secrets')}/{ISSUER_SECRET}")
+            found = store.read(Record.ISSUER)
         except KubeError as error:
             hint = error.hint or "is the cluster there? `--embedded` is about this machine's authority"
-            raise AuthorityError(f"Secret {self.namespace}/{ISSUER_SECRET}: {error.message}", hint=hint) from error
-        if secret is None:
+            raise AuthorityError(f"{source}: {error.message}", hint=hint) from error
+        if found is None:
             raise AuthorityError(
-                f"there is no Secret {self.namespace}/{ISSUER_SECRET}: KECS is not installed there, or has just begun",
+                f"there is no {source}: KECS is not installed there, or has just begun",
                 hint="`kecs proxy check` looks further; `--embedded` is about this machine's authority",
             )
-        fields = {name: base64.b64decode(text) for name, text in (secret.get("data") or {}).items()}
-        return decode_authority(fields, source=f"Secret {self.namespace}/{ISSUER_SECRET}")
+        return decode_authority(found[0], source=source)
 
     def workloads(self) -> tuple[Workload, ...]:
         """List the pods that were told to trust our roots."""
