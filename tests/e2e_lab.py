@@ -5,7 +5,7 @@ IMAGE_PREFIX     as in `make images`; kecs- when unset
 TAG              as in `make images`; the chart's appVersion when unset
 E2E_HELM_ARGS    further arguments for helm install and upgrade, e.g. `--set pods.priorityClassName=`
 E2E_JAVA_IMAGE   an image with a JDK of 17 or later (`java` runs source files); without it there is no Java case
-E2E_NODE_IMAGE   an image with Node and @aws-sdk/client-sts below /app/node_modules; without it there is no Node case
+E2E_NODE_IMAGE   an image with Node 18 or later; without it there is no Node case
 E2E_TIMEOUT      seconds that one wait may take; 180 when unset
 """
 
@@ -16,19 +16,23 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from docs_lab import Document, Step
 from helm_lab import ROOT, helm
+from helm_lab import kubectl as kubectl_path
 
 SYSTEM: Final = "kecs-system"
 TARGETS: Final = ("init", "sidecar", "injector", "certs", "emulator", "cli")
 DEPLOYMENTS: Final = ("kecs-authority", "kecs-certs", "kecs-injector", "kecs-emulator")
 TIMEOUT_S: Final = float(os.environ.get("E2E_TIMEOUT") or 180)
 _POLL_S: Final = 0.5
+_STEP_S: Final = 660
+_DOCUMENTS_IMAGE: Final = "kecs-cli:0.1.0"
 _BIN: Final = Path(sys.executable).parent
 
 
@@ -44,11 +48,11 @@ def image(target: str) -> str:
 
 def environment() -> dict[str, str]:
     """Return what commands run with: kecs and helm on PATH, and the caller's kubeconfig."""
-    path = os.pathsep.join((str(_BIN), str(helm().parent), os.environ["PATH"]))
+    path = os.pathsep.join((str(_BIN), os.environ["PATH"], str(helm().parent), str(kubectl_path().parent)))
     return {**os.environ, "PATH": path}
 
 
-def run(*command: str, stdin: str = "", timeout_s: float = TIMEOUT_S, fails: bool = False) -> str:
+def run(*command: str, stdin: str = "", timeout_s: float = TIMEOUT_S, fails: bool = False, cwd: Path = ROOT) -> str:
     """Run a command and return its output; both outputs where it is to fail."""
     done = subprocess.run(
         command,
@@ -58,7 +62,7 @@ def run(*command: str, stdin: str = "", timeout_s: float = TIMEOUT_S, fails: boo
         check=False,
         timeout=timeout_s,
         env=environment(),
-        cwd=ROOT,
+        cwd=cwd,
     )
     if (done.returncode != 0) is not fails:
         raise FailedError(f"{shlex.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
@@ -109,6 +113,17 @@ def load_images() -> None:
     given = [os.environ[name] for name in ("E2E_JAVA_IMAGE", "E2E_NODE_IMAGE") if os.environ.get(name)]
     for name in (*map(image, TARGETS), *given) if command else ():
         run(*command, name, timeout_s=600)
+
+
+def follow(section: Document, files: Mapping[str, str], folder: Path) -> Iterator[tuple[Step, str]]:
+    """Run a section's commands one by one, with the images under test; give each with what it printed."""
+    for name, text in files.items():
+        (folder / name).write_text(text.replace(_DOCUMENTS_IMAGE, image("cli")), encoding="utf-8")
+    if not (folder / "charts").exists():
+        (folder / "charts").symlink_to(ROOT / "charts")
+    for step in section.steps:
+        chart = step.words[:2] in (["helm", "install"], ["helm", "upgrade"])
+        yield step, run(*step.words, *(helm_arguments() if chart else ()), timeout_s=_STEP_S, cwd=folder)
 
 
 def restricted(**container: Any) -> dict[str, Any]:
@@ -211,9 +226,9 @@ class Space:
         return log
 
     def pods(self, selector: str) -> list[Any]:
-        """Return the pods of a label selector."""
-        found: list[Any] = get("-n", self.name, "pods", "-l", selector)["items"]
-        return found
+        """Return the pods of a label selector, without those that are being deleted."""
+        found = get("-n", self.name, "pods", "-l", selector)["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def log(self, name: str, container: str = "app", *options: str) -> str:
         """Return what a container printed."""

@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.stats.get(word, ()):
             before, outcome = rows.get(report.nodeid, (0.0, "seen"))
             rows[report.nodeid] = (before + report.duration, outcome if meaning == "seen" else meaning)
-    if not rows:
+    if not rows or not os.environ.get("KECS_E2E"):
         return
     terminalreporter.section("cases")
     for nodeid, (seconds, outcome) in rows.items():

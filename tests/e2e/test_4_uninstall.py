@@ -1,0 +1,32 @@
+"""Uninstalling leaves nothing, and holds up nobody."""
+
+from pathlib import Path
+
+from docs_lab import Document
+from e2e_lab import SYSTEM, Space, container_names, follow, get, python
+from helm_lab import ROOT
+
+PAGE = Document.read(ROOT / "docs" / "kubernetes.md")
+KINDS = "all,secrets,configmaps,leases,roles,rolebindings,serviceaccounts,networkpolicies,poddisruptionbudgets"
+EVERYWHERE = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,namespaces"
+OF_EVERY_NAMESPACE = {"kube-root-ca.crt", "default"}
+
+
+def test_uninstall_leaves_nothing(space: Space, tmp_path: Path) -> None:
+    left = {}
+    for step, _ in follow(PAGE.section("Uninstalling"), PAGE.files, tmp_path):
+        found = get("-n", SYSTEM, KINDS)["items"] if step.words[0] == "helm" else []
+        left[step.command] = [
+            f"{one['kind']}/{one['metadata']['name']}"
+            for one in found
+            if one["metadata"]["name"] not in OF_EVERY_NAMESPACE
+        ]
+    assert list(left.values()) == [[], []]
+    names = [one["metadata"]["name"] for one in get(EVERYWHERE)["items"]]
+    assert [name for name in names if name.startswith("kecs") and not name.startswith(space.name)] == []
+
+
+def test_pods_start_as_they_are_then(space: Space) -> None:
+    space.pod("after", python("print('ran')"))
+    assert "ran" in space.succeeded("after")
+    assert list(container_names(get("-n", space.name, "pod", "after"))) == ["app"]
