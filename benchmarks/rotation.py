@@ -107,7 +107,7 @@ def summary(report: Report) -> list[str]:
     each = [name for name in report["versions"] if not report["one_process"][name]]
     server = report["server"]
     return [
-        f"{total} new TLS connections, {failed} failed",
+        f"{total} new TLS connections, {failed} failed; {report['straddling']} were under way during an act",
         (
             f"{len(report['versions'])} clients, {report['processes']} processes, {report['least_per_process']} or more"
             f" connections by each ({', '.join(each)}: a process for each connection)"
@@ -116,7 +116,7 @@ def summary(report: Report) -> list[str]:
             f"the sidecar: {server['tls_handshakes']} handshakes, {server['tls_resumed']} resumed,"
             f" {server['tls_handshakes_failed']} failed; renewed {report['renewals']} times, never restarted"
         ),
-        f"retiring while the old root alone was trusted was refused: {', '.join(report['retire_refused'])}; then forced",
+        f"retiring was refused at first ({', '.join(report['retire_refused'])}), then forced",
         f"{report['seconds']} s",
     ]
 
