@@ -124,12 +124,10 @@ def test_without_any_root_a_record_can_not_be_read(issuer: Signer) -> None:
 def test_a_key_of_another_kind_is_refused(
     issuer: Signer, root: Signer, key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 ) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ed25519
-
-    pem = ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     fields = {
-        "tls.crt": certificate_pem(issuer.certificate),
         "tls.key": pem,
+        "tls.crt": certificate_pem(issuer.certificate),
         "ca.crt": certificate_pem(root.certificate),
     }
     with pytest.raises(AuthorityError, match="is not P-256"):

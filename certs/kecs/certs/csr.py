@@ -18,6 +18,15 @@ from cryptography.x509.oid import NameOID
 SIZE_MAX: Final = 8192
 """Bytes of PEM. One for a P-256 key has 400."""
 _BEGIN: Final = b"-----BEGIN "
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    KeyError,  # a string type that cryptography does not know
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -72,7 +81,7 @@ def read(pem: bytes) -> Csr | Unfit:
     try:
         csr = x509.load_pem_x509_csr(pem)
         problems, public_key, subject = _judged(csr)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         return Unfit(problems=((CsrProblem.UNREADABLE, str(error).partition(" (")[0]),))
     if problems or public_key is None:
         return Unfit(problems=tuple(problems))

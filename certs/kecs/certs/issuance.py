@@ -226,10 +226,10 @@ def decide(
     namespace: Mapping[str, Any] | None,
     csr: Csr | Unfit,
     *,
-    leads_to: frozenset[str],
+    leads_to: frozenset[str] | None,
     policy: Policy,
 ) -> Csr | Denied:
-    """Grant or deny. `leads_to` are the fingerprints of the roots at which the chain would end."""
+    """Grant or deny. `leads_to` are the fingerprints of the roots at which the chain would end; None: not all known."""
     reasons = list(_pod_reasons(who, pod))
     if pod is not None and not reasons:
         reasons += _spec_reasons(who, pod, namespace, leads_to, policy)
@@ -261,7 +261,7 @@ def _spec_reasons(
     who: Bearer,
     pod: Mapping[str, Any],
     namespace: Mapping[str, Any] | None,
-    leads_to: frozenset[str],
+    leads_to: frozenset[str] | None,
     policy: Policy,
 ) -> Iterator[Denial]:
     spec = pod.get("spec") or {}
@@ -272,7 +272,7 @@ def _spec_reasons(
         yield Denial.NOT_OPTED_IN
     told = (pod["metadata"].get("annotations") or {}).get(TRUST_ROOT_ANNOTATION, "")
     trusted = {one.strip() for one in told.split(",") if one.strip()}
-    if trusted and not trusted & leads_to:
+    if trusted and leads_to is not None and not trusted & leads_to:
         yield Denial.CHAIN_UNTRUSTED
 
 

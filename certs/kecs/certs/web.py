@@ -13,8 +13,8 @@ import uvicorn
 
 from kecs.core.errors import MachineError
 
-GRACE_S: Final = 20
-"""Seconds that requests in progress get at the end."""
+GRACE_S: Final = 8
+"""Seconds that requests in progress get at the end, and clients to take leave of a TLS connection that was kept."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
