@@ -29,6 +29,8 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of this interpreter, which may be neither of the two that are always tried."""
 PROGRAMS = Path(__file__).parent / "certs" / "clients"
 _MODULES = Path(__file__).parent / "clients" / "js"
+_ASIDE: Final = re.compile("Picked up JAVA_TOOL_OPTIONS| URL:http|^(?:More details|curl failed|establish|how to fix)")
+"""What is said beside complaints: the JVM's options, wget's successes, curl's advice after the one line that counts."""
 _LISTED = 3000
 """How many URLs a PACED process is given: more than any run asks for."""
 
@@ -277,10 +279,10 @@ class Client:
         return ["--input-file", str(listing)]
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:
-        """Keep what it complains about; wget reports its successes there too, the JVM its options."""
+        """Keep what it complains about."""
         async for raw in stream:
             line = raw.decode(errors="replace").strip()
-            if line and "Picked up JAVA_TOOL_OPTIONS" not in line and " URL:http" not in line:
+            if line and not _ASIDE.search(line):
                 self._complaints.put_nowait(line)
 
     async def _line(self) -> str:
