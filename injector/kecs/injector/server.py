@@ -118,24 +118,3 @@ async def _body(request: Request, most: int) -> bytes | None:
 
 def _error(status: HTTPStatus, message: str) -> Response:
     return JSONResponse({"message": message}, status_code=status)
-
-
-def health(*, ready: Callable[[], tuple[str, ...]], metrics: Callable[[], bytes]) -> FastAPI:
-    """Make the application of the health port. `ready` lists what is missing; nothing means ready."""
-    app = FastAPI(title="kecs-injector health", openapi_url=None, docs_url=None, redoc_url=None)
-
-    async def livez(_request: Request) -> Response:
-        return Response("ok\n", media_type="text/plain")
-
-    async def readyz(_request: Request) -> Response:
-        missing = ready()
-        status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-        return JSONResponse({"ready": not missing, "missing": list(missing)}, status_code=status)
-
-    async def exposed(_request: Request) -> Response:
-        return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    app.add_route("/livez", livez)
-    app.add_route("/readyz", readyz)
-    app.add_route("/metrics", exposed)
-    return app
