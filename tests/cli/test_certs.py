@@ -1,6 +1,8 @@
 """`kecs proxy certs` on this machine's authority: every command, its output, its exit code."""
 
 import json
+import re
+import shlex
 import ssl
 import subprocess
 import sys
@@ -459,6 +461,25 @@ def test_every_command_has_help_that_fits() -> None:
         text = CliRunner().invoke(command_line.cli, ["proxy", "certs", name, "--help"]).output
         assert "--embedded" in text
         assert max(map(len, text.splitlines())) <= 80
+
+
+DOCUMENTS = ("SECURITY.md", "docs/certificates.md", "docs/kubernetes.md", "docs/design/pod-certificates.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_in_the_documents_is_understood(document: str) -> None:
+    text = (Path(__file__).parents[2] / document).read_text(encoding="utf-8")
+    for command in re.findall(r"kecs proxy certs ([a-z]+(?: [^`\n]+)?)", text):
+        name, *words = shlex.split(command)
+        found = certs_group.commands[name]
+        if "--help" in words:
+            continue
+        found.parse_args(found.context_class(found), words)
+
+
+def test_without_a_kubeconfig_there_is_no_cluster(here: Here) -> None:
+    with pytest.raises(KecsError, match="no cluster to talk to"):
+        here.said("status", "--cluster", "--kubeconfig", "/nonexistent/kubeconfig")
 
 
 def test_a_context_that_reads_the_bundle_trusts_what_is_served(here: Here) -> None:

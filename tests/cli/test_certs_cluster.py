@@ -217,6 +217,32 @@ def test_a_command_in_between_follows_the_same_request(cluster: Cluster) -> None
         cluster.rotated(phase=Action.RETIRE)
 
 
+def test_waiting_for_a_request_that_did_not_wait_asks_again(cluster: Cluster) -> None:
+    cluster.pod("old", cluster.root())
+    cluster.rotated()
+    number = cluster.request()["id"]
+    assert cluster.rotated(wait=True, timeout_s=0.0)[0] is Ending.REMAINS
+    asked = cluster.request()
+    assert asked["id"] != number
+    assert asked["wait"] is True
+
+
+def test_an_api_server_that_is_away_for_a_while_does_not_end_it(cluster: Cluster) -> None:
+    cluster.leader.asleep = True
+    away: list[float] = []
+
+    def step(seconds: float) -> None:
+        away.append(seconds)
+        cluster.leader.asleep = len(away) < 3
+        if len(away) == 1:
+            cluster.api.faults.append(Fault(path="/configmaps/", status=503, times=2))
+        cluster.leader.step(seconds)
+
+    place = ClusterPlace(kube=cluster.place.kube, namespace=SYSTEM_NAMESPACE, pause=step)
+    with open("/dev/null", "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a stream for rich
+        assert place.rotate(Wanted(), Progress(Console(file=nowhere))) is Ending.DONE
+
+
 def test_a_refusal_is_told_with_every_reason_and_pod(cluster: Cluster) -> None:
     cluster.pod("old", cluster.root())
     assert cluster.rotated(phase=Action.PREPARE)[0] is Ending.DONE

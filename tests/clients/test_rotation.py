@@ -115,14 +115,19 @@ def failures(out: str) -> str:
 
 def test_a_rotation_loses_no_call_of_what_runs(person: Person) -> None:
     """Three clients that began before, during and after it: trusting the old root alone, both, and the new one."""
-    with person.load("python") as old, person.load("curl") as other, ThreadPoolExecutor() as pool:
+    with (
+        person.load("python") as old,
+        person.load("kept") as kept,
+        person.load("curl") as other,
+        ThreadPoolExecutor() as pool,
+    ):
         old.more()
         assert "generation 2 is there" in person.certs("rotate", "--phase", "prepare")
         with person.load("python") as both:
             person.certs("rotate", "--phase", "switch")
             until(lambda: {run["generations"][-1] for run in runs(person)} <= {1, 2}, "all are listed")
             for _ in range(3):
-                list(pool.map(Load.more, (old, other, both)))
+                list(pool.map(Load.more, (old, kept, other, both)))
             refused = person.certs("rotate", "--phase", "retire", code=1)
             assert f"run {old.process.pid} (" in refused
             assert f"run {other.process.pid} (" in refused
@@ -132,6 +137,7 @@ def test_a_rotation_loses_no_call_of_what_runs(person: Person) -> None:
             assert waiting.stdout is not None
             assert "waits for" in "".join(waiting.stdout.readline() for _ in range(2))
             assert failures(old.finish()) == ""
+            assert failures(kept.finish()) == ""
             assert failures(other.finish()) == ""
             assert "generation 1 is trusted no more" in waiting.communicate(timeout=60)[0]
             with person.load("python") as new:

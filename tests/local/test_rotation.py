@@ -293,7 +293,8 @@ def test_runs_rotate_an_old_root_and_retire_it_when_nobody_needs_it(tmp_path: Pa
         later = place.tended(NOW + 70 * DAY)
         assert (later.generation, later.phase) == (2, Phase.SWITCHED)
         assert place.tended(NOW + 73 * DAY).phase is Phase.SWITCHED
-    done = place.tended(NOW + 73 * DAY)
+    with registered(place.directory, ["new"], NOW + 73 * DAY) as entry:
+        done = place.tended(NOW + 73 * DAY, entry)
     assert (done.generation, done.phase, len(done.bundle)) == (2, Phase.STABLE, 1)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from kecs.certs.adoption import Import, check_import, parse_import
 from kecs.certs.authority import permitted_domains
-from kecs.certs.kube import Kube, KubeError, NotFoundError
+from kecs.certs.kube import Kube, KubeError, NotFoundError, UnavailableError
 from kecs.certs.kube_store import SecretStore
 from kecs.certs.outcome import Action, Refused, Workload
 from kecs.certs.records import Record, decode_authority
@@ -135,9 +135,16 @@ class ClusterPlace:
         self, number: str, show: Callable[[Report], None], *, wait: bool, timeout_s: float | None = None
     ) -> Report:
         """Follow a request until it is over, or waits and we don't."""
-        started = time.monotonic()
+        started = heard = time.monotonic()
         while True:
-            report = Report.of(self._data())
+            try:
+                report = Report.of(self._data())
+                heard = time.monotonic()
+            except UnavailableError:  # the authority goes on without us looking
+                if time.monotonic() - heard >= self.taken_up_s:
+                    raise
+                self.pause(_LOOK_S)
+                continue
             spent = time.monotonic() - started
             if report is not None and report.id == number:
                 show(report)
@@ -155,9 +162,10 @@ class ClusterPlace:
         """Make a request, or join the same one that is under way; return its number."""
         under_way = pending(self._data())
         if under_way is not None:
-            if under_way.get("action") == action and bool(under_way.get("force")) == force:
+            same = under_way.get("action") == action
+            if same and (bool(under_way.get("force")), bool(under_way.get("wait")) or not wait) == (force, True):
                 return str(under_way.get("id"))
-            if action != Action.EMERGENCY.value:
+            if not same and action != Action.EMERGENCY.value:
                 raise AuthorityError(
                     f"the authority is at work on another request: {under_way.get('action')}",
                     hint="follow it with `kecs proxy certs rotate --wait`, or try again when it is over",

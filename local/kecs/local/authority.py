@@ -37,24 +37,23 @@ class Embedded:
         scope = replace(keeper.scope, root_lifetime=options.root_lifetime)
         return cls(directory=directory, keeper=replace(keeper, scope=scope), options=options)
 
-    def runs(self) -> tuple[running.Run, ...]:
-        """List the runs that live."""
-        return running.listed(self.directory)
-
-    def workloads(self) -> tuple[Workload, ...]:
-        """List the runs as a rotation counts them."""
-        return tuple(run.workload for run in self.runs())
+    def workloads(self, *, but: running.Registration | None = None) -> tuple[Workload, ...]:
+        """List the runs that live as a rotation counts them, without one's own."""
+        return tuple(run.workload for run in running.listed(self.directory, but=but))
 
     def load_or_create(self, now: datetime) -> Authority:
         """Read the authority; make it on first use."""
         return self.keeper.load_or_create(now, self.workloads())
 
-    def tended(self, now: datetime) -> Authority:
-        """Read the authority, after doing what is due by itself. What can't be done now is left to the next run."""
-        authority = self.load_or_create(now)
+    def tended(self, now: datetime, own: running.Registration | None = None) -> Authority:
+        """Read the authority, after doing what is due by itself. What can't be done now is left to the next run.
+
+        A run that does this is registered, and trusts nothing yet: it must not stand in its own way.
+        """
+        authority = self.keeper.load_or_create(now, self.workloads(but=own))
         while (action := automatic(authority, now, self.options.rotate_at)) is not None:
             try:
-                outcome = self.keeper.rotate(action, now, workloads=self.workloads())
+                outcome = self.keeper.rotate(action, now, workloads=self.workloads(but=own))
             except KecsError:
                 break
             if not isinstance(outcome, Step) or outcome.state.authority.phase is authority.phase:

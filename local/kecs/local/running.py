@@ -29,6 +29,7 @@ _READ_MAX: Final = 1 << 16
 class Registration:
     """This run's entry. `notes` says why there is none, if it could not be made."""
 
+    path: Path | None
     descriptor: int | None
     facts: dict[str, Any]
     notes: list[str] = field(default_factory=list)
@@ -80,19 +81,20 @@ def registered(authority: Path, command: Sequence[str], now: datetime) -> Iterat
     try:
         path, descriptor = _made(authority / _DIRECTORY, facts)
     except OSError as error:
-        yield Registration(descriptor=None, facts=facts, notes=[_unregistered(error)])
+        yield Registration(path=None, descriptor=None, facts=facts, notes=[_unregistered(error)])
         return
     try:
-        yield Registration(descriptor=descriptor, facts=facts)
+        yield Registration(path=path, descriptor=descriptor, facts=facts)
     finally:
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
 
 
-def listed(authority: Path) -> tuple[Run, ...]:
-    """List the runs that live, by process id; forget those that have died."""
-    found = (_read(path) for path in (authority / _DIRECTORY).glob("run-*.json"))
+def listed(authority: Path, *, but: Registration | None = None) -> tuple[Run, ...]:
+    """List the runs that live, by process id, without one's own; forget those that have died."""
+    own = but.path if but else None
+    found = (_read(path) for path in (authority / _DIRECTORY).glob("run-*.json") if path != own)
     return tuple(sorted((run for run in found if run is not None), key=lambda run: run.pid))
 
 

@@ -40,7 +40,7 @@ def prepared(
     directory: Path, authority: Embedded, registration: Registration, variables: Mapping[str, str], now: datetime
 ) -> Trust:
     """Write the trust files of a run to a directory and issue its first intermediate."""
-    found = authority.tended(now)
+    found = authority.tended(now, registration)
     trust = bundle.trust(
         directory,
         own_roots=found.bundle_pem,

@@ -1,4 +1,4 @@
-"""One client for the whole of a rotation: a new connection for each call, and a line for each that failed.
+"""One client for the whole of a rotation: a new connection for each call, or one for all; a line for each that failed.
 
 Ends when the file it is given appears; the last line counts the calls.
 """
@@ -25,6 +25,15 @@ def by_python() -> None:
         connection.close()
 
 
+def by_kept_connection() -> None:
+    """Go on with the connection of the first call: a switch must not end it."""
+    KEPT.request("GET", TARGET)
+    answer = KEPT.getresponse()
+    sockets.add(id(KEPT.sock))
+    if answer.status != 200 or b"GetCallerIdentityResult" not in answer.read() or len(sockets) > 1:
+        raise OSError(f"status {answer.status}, {len(sockets)} connections")
+
+
 def by_curl() -> None:
     """Read the bundle anew, as every new process does."""
     asked = ["curl", "--silent", "--show-error", "--fail", "--max-time", "20", f"https://{HOST}{TARGET}"]
@@ -34,7 +43,9 @@ def by_curl() -> None:
 
 
 CONTEXT = ssl.create_default_context()
-call = {"python": by_python, "curl": by_curl}[sys.argv[1]]
+KEPT = http.client.HTTPSConnection(HOST, context=CONTEXT, timeout=20)
+sockets: set[int] = set()
+call = {"python": by_python, "kept": by_kept_connection, "curl": by_curl}[sys.argv[1]]
 end, served = Path(sys.argv[2]), Path(sys.argv[3])
 calls = failures = 0
 while not end.exists():
