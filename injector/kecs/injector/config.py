@@ -1,5 +1,6 @@
 """What the injector is told: by its operator once (`Injection`), about the cluster with each pod (`Facts`). Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,6 +9,7 @@ from typing import Any, Final, Self
 from urllib.parse import SplitResult, urlsplit
 
 from kecs.aws.hosts import is_aws_name
+from kecs.aws.profiles import PROFILES
 from kecs.certs.bundle import fingerprint, parse
 from kecs.core.errors import ConfigError
 from kecs.core.names import CERTS_SERVICE, DEFAULT_ACCOUNT, DEFAULT_REGION, SYSTEM_NAMESPACE, UNTOUCHED_NAMESPACES
@@ -16,6 +18,7 @@ from kecs.injector.mode import Marks
 from kecs.injector.quantity import Quantity
 
 PSA_LABEL: Final = "pod-security.kubernetes.io/enforce"
+_SERVICE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 _PSA_LEVELS: Final = ("privileged", "baseline", "restricted")
 _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 _TRUST_BYTES_MAX: Final = 120 * 1024
@@ -180,6 +183,14 @@ class Injection:
         if self.extra_cas:
             parse(self.extra_cas.encode(), source="trust.extraCAs")
         _check_trust_size(self.extra_cas, room=_ROOTS_BYTES)
+        if self.profile not in PROFILES:
+            raise ConfigError(f"the emulator's profile is {self.profile!r}", hint=f"one of {', '.join(PROFILES)}")
+        for name in self.service_endpoints:
+            if not _SERVICE.fullmatch(name):
+                raise ConfigError(
+                    f"an endpoint of its own has the service {name!r}",
+                    hint="name it as in AWS_ENDPOINT_URL_<SERVICE>: S3, DYNAMODB, ELASTIC_LOAD_BALANCING_V2",
+                )
 
     @classmethod
     def from_settings(cls, proxy: Proxy, **rest: Any) -> Self:
