@@ -29,6 +29,8 @@ TIMEOUT_S: Final = 10.0
 _PAGE: Final = 500
 _WATCH_S: Final = 300
 _IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
+_JSON: Final = "application/json"
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class KubeError(KecsError):
@@ -160,9 +162,17 @@ class Kube:
 
     def items(self, path: str, **query: Any) -> Iterator[Json]:
         """List a collection, page by page."""
+        return self._pages(path, query, accept=_JSON)
+
+    def metadata(self, path: str, **query: Any) -> Iterator[Json]:
+        """List a collection, page by page, of each object the metadata alone: a tenth of a pod."""
+        return self._pages(path, query, accept=f"{_METADATA},{_JSON}")
+
+    def _pages(self, path: str, query: Mapping[str, Any], *, accept: str) -> Iterator[Json]:
         token = ""
         while True:
-            page = self.get(path, limit=_PAGE, **({"continue": token} if token else {}), **query)
+            more = {"limit": _PAGE} | ({"continue": token} if token else {})
+            page = self._json("GET", path, query={**query, **more}, accept=accept)
             yield from page.get("items") or ()
             token = page.get("metadata", {}).get("continue", "")
             if not token:
@@ -222,9 +232,10 @@ class Kube:
         body: Any = None,
         query: Mapping[str, Any] | None = None,
         content_type: str = "",
+        accept: str = _JSON,
     ) -> Json:
         with _translated(path):
-            response = self._send(method, path, body=body, query=query or {}, content_type=content_type)
+            response = self._send(method, path, body=body, query=query or {}, content_type=content_type, accept=accept)
             found: Json = json.loads(response.data)
             return found
 
@@ -236,13 +247,14 @@ class Kube:
         body: Any = None,
         query: Mapping[str, Any] | None = None,
         content_type: str = "",
+        accept: str = _JSON,
         timeout_s: float | tuple[float, float] = TIMEOUT_S,
     ) -> urllib3.BaseHTTPResponse:
         response: urllib3.BaseHTTPResponse = self._api.call_api(
             path,
             method,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {}),
+            header_params={"Accept": accept} | ({"Content-Type": content_type} if content_type else {}),
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
