@@ -112,7 +112,7 @@ LABEL org.opencontainers.image.title="kecs-emulator" \
 USER 10001:10001
 EXPOSE 4566
 ENTRYPOINT ["/opt/kecs/bin/python", "-m", "kecs.emulator"]
-CMD ["--listen", "0.0.0.0:4566"]
+CMD ["--listen", "*:4566"]
 
 
 # `kecs` with everything, the embedded emulator and iptables too.

@@ -44,8 +44,9 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def test_an_address_of_its_own_needs_no_caller(free_port: int) -> None:
-    command = [sys.executable, "-m", "kecs.emulator", "--listen", f"127.0.0.1:{free_port}", "--ready-fd", "1"]
+@pytest.mark.parametrize("host", ["127.0.0.1", "*"])
+def test_an_address_of_its_own_needs_no_caller(free_port: int, host: str) -> None:
+    command = [sys.executable, "-m", "kecs.emulator", "--listen", f"{host}:{free_port}", "--ready-fd", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulator:
         assert emulator.stdout is not None
         assert emulator.stdout.readline() == "ready\n"

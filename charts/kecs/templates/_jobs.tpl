@@ -1,4 +1,4 @@
-{{/* A job of the chart: its program is in its arguments. Use: (dict "root" $ "name" … "script" … "call" …) */}}
+{{/* A job of the chart: its program is in its arguments. Use: (dict "root" $ "name" … "account" … "call" …) */}}
 {{- define "kecs.job" -}}
 spec:
   backoffLimit: 1
@@ -19,11 +19,8 @@ spec:
           command: [/opt/kecs/bin/python, -c]
           args:
             - |
-              {{- .root.Files.Get "files/cluster.py" | nindent 14 }}
-
-              {{- .root.Files.Get (printf "files/%s.py" .script) | nindent 14 }}
-
-              {{ .call }}()
+              {{- .root.Files.Get "files/jobs.py" | nindent 14 }}
+            - {{ .call }}
           {{- include "kecs.container" .root | nindent 10 }}
           env:
             {{- include "kecs.podEnvironment" .root | nindent 12 }}
