@@ -62,6 +62,7 @@ def foreign(
     begins: timedelta = timedelta(hours=-1),
     ca: bool = True,
     identified: bool = True,
+    usable: bool = True,
 ) -> Signer:
     """Make a CA as others make them: a root, or one that `signer` signed."""
     key = new_key()
@@ -75,8 +76,9 @@ def foreign(
         .not_valid_before(now + begins)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length if ca else None), critical=True)
-        .add_extension(_CERT_SIGN, critical=True)
     )
+    if usable:
+        builder = builder.add_extension(_CERT_SIGN, critical=True)
     above = signer.key.public_key() if signer else key.public_key()
     builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(above), critical=False)
     if identified:

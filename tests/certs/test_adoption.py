@@ -185,6 +185,7 @@ def test_what_is_a_ca_and_what_is_a_root(own: Signer, middle: Signer, now: datet
     every = (own.certificate, middle.certificate, leaf)
     assert [is_ca(certificate) for certificate in every] == [True, True, False]
     assert [is_self_signed(certificate) for certificate in every] == [True, False, False]
+    assert not is_ca(foreign(now, usable=False).certificate)
     assert leads(every[::-1])
     assert not leads(every)
 

@@ -8,7 +8,15 @@ import pytest
 from certs_lab import NAME, PERMITTED, SCOPE, MemoryStore, foreign, keeper, served
 
 from kecs.certs.adoption import Import
-from kecs.certs.authority import ISSUER_LIFETIME, ROOT_LIFETIME, Signer, certificate_pem, issue_root, key_pem
+from kecs.certs.authority import (
+    ISSUER_LIFETIME,
+    ROOT_LIFETIME,
+    Signer,
+    certificate_pem,
+    issue_root,
+    key_pem,
+    permitted_domains,
+)
 from kecs.certs.bundle import fingerprint
 from kecs.certs.keeper import Keeper
 from kecs.certs.outcome import Action, Reason, Refused, Step, Workload
@@ -213,6 +221,36 @@ def test_an_import_over_an_authority_begins_a_rotation(keeping: Keeper, store: M
     keeping.rotate(Action.SWITCH, now)
     for trusted in (old.root, root.certificate):
         verify_served(served(keeping.load_or_create(now), now), NAME, [trusted], now)
+
+
+def test_an_issuer_that_was_lost_is_imported_again(keeping: Keeper, store: MemoryStore, now: datetime) -> None:
+    root = foreign(now)
+    keeping.adopt(Import(signer=foreign(now, root), root=root.certificate), now)
+    del store.records[Record.ISSUER]
+    with pytest.raises(AuthorityError, match="root_key_absent") as raised:
+        keeping.load_or_create(now)
+    assert "import" in raised.value.hint
+    another = foreign(now)
+    with pytest.raises(AuthorityError, match="is gone"):
+        keeping.adopt(Import(signer=another, root=another.certificate), now)
+    written = len(store.written)
+    again = Import(signer=foreign(now, root), root=root.certificate)
+    assert isinstance(keeping.adopt(again, now, dry_run=True), Step)
+    assert len(store.written) == written
+    narrow = Import(signer=foreign(now, root, path_length=0), root=root.certificate)
+    assert isinstance(keeping.adopt(narrow, now), Refused)
+    keeping.adopt(again, now)
+    verify_served(served(keeping.load_or_create(now), now), NAME, [root.certificate], now)
+
+
+def test_our_issuer_below_an_imported_root_is_constrained(keeping: Keeper, now: datetime) -> None:
+    """Whatever the root itself permits."""
+    root = foreign(now)
+    keeping.adopt(Import(signer=root, root=root.certificate), now)
+    late = now + ISSUER_LIFETIME - RENEW_BEFORE + SECOND
+    issuers = [keeping.load_or_create(moment).issuer.certificate for moment in (now, late)]
+    assert issuers[0] != issuers[1]
+    assert [permitted_domains(issuer) for issuer in issuers] == [PERMITTED, PERMITTED]
 
 
 def test_a_bad_import_is_refused_with_its_reasons(keeping: Keeper, store: MemoryStore, now: datetime) -> None:

@@ -116,7 +116,7 @@ def test_phases_begin_when_they_do(first: State, now: datetime) -> None:
     state = stepped(retire(state, now + timedelta(hours=3)))
     since.append(state.authority.since)
     assert since == [now + timedelta(hours=hours) for hours in range(4)]
-    renewed = stepped(renew_issuer(state, now + timedelta(hours=9)))
+    renewed = stepped(renew_issuer(state, now + timedelta(hours=9), WIDE))
     assert renewed.authority.since == state.authority.since, "or renewing would serve a cross-certificate for ever"
 
 
@@ -164,7 +164,7 @@ def test_a_forced_retirement_serves_the_cross_certificate_while_workloads_are_se
 def test_a_root_that_has_ended_is_said_to_have(first: State, now: datetime) -> None:
     late = now + ROOT_LIFETIME
     assert why(prepare(first, late, WIDE)) == (Reason.ROOT_NOT_VALID,)
-    assert why(renew_issuer(first, late)) == (Reason.ROOT_NOT_VALID,)
+    assert why(renew_issuer(first, late, WIDE)) == (Reason.ROOT_NOT_VALID,)
 
 
 def test_all_reasons_are_given_at_once(switched: State, now: datetime) -> None:
@@ -189,7 +189,7 @@ def test_an_issuer_is_renewed_below_its_root_and_keeps_the_cross(
     stage: str, request: pytest.FixtureRequest, now: datetime
 ) -> None:
     state: State = request.getfixturevalue(stage)
-    renewed = stepped(renew_issuer(state, now))
+    renewed = stepped(renew_issuer(state, now, WIDE))
     assert renewed.authority.issuer != state.authority.issuer
     assert replace(renewed.authority, issuer=state.authority.issuer) == state.authority
     assert renewed.roots == state.roots
@@ -317,7 +317,7 @@ def test_an_imported_issuer_is_replaced_by_importing_again(now: datetime) -> Non
     old, new = (Import(signer=foreign(now, root, days=days), root=root.certificate) for days in (20, 90))
     state = stepped(adopt(None, old, now, WIDE))
     assert why(prepare(state, now, WIDE)) == (Reason.ROOT_KEY_ABSENT,)
-    assert why(renew_issuer(state, now)) == (Reason.ROOT_KEY_ABSENT,)
+    assert why(renew_issuer(state, now, WIDE)) == (Reason.ROOT_KEY_ABSENT,)
     renewed = stepped(adopt(state, new, now, WIDE))
     assert renewed.authority == replace(state.authority, issuer=new.signer)
     verify_served(served(renewed.authority, now), NAME, [root.certificate], now)

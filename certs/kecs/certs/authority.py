@@ -181,8 +181,13 @@ def issue_root(now: datetime, *, permitted: tuple[str, ...], lifetime: timedelta
     return Signer(certificate=_sign(request, request.subject, key), key=key)
 
 
-def issue_issuer(root: Signer, now: datetime, *, lifetime: timedelta = ISSUER_LIFETIME) -> Signer:
-    """Make the issuer, which signs intermediates while the root's key rests."""
+def issue_issuer(
+    root: Signer, now: datetime, *, lifetime: timedelta = ISSUER_LIFETIME, permitted: tuple[str, ...] = ()
+) -> Signer:
+    """Make the issuer, which signs intermediates while the root's key rests.
+
+    It permits what the root does; below somebody's own root without constraints, `permitted`.
+    """
     key = new_key()
     certificate = _issue_ca(
         Kind.ISSUER,
@@ -190,7 +195,7 @@ def issue_issuer(root: Signer, now: datetime, *, lifetime: timedelta = ISSUER_LI
         key.public_key(),
         subject=_name("issuer", key.public_key()),
         validity=_validity(root, now, lifetime),
-        permitted=permitted_domains(root.certificate),
+        permitted=permitted_domains(root.certificate) or permitted,
     )
     return Signer(certificate=certificate, key=key)
 

@@ -30,11 +30,8 @@ def parse(pem: bytes, *, source: str) -> tuple[x509.Certificate, ...]:
     `source` is where the bundle came from, for the message. Blank lines and comments (`#`) may stand between blocks.
     """
     certificates: list[x509.Certificate] = []
-    place, count = 0, 0
-    for begin in _BEGIN.finditer(pem):
-        if begin.start() < place:
-            continue
-        count += 1
+    place = 0
+    for count, begin in enumerate(_BEGIN.finditer(pem), start=1):
         _check_between(pem, place, begin.start(), source)
         certificates.append(_certificate(pem, begin, count, source))
         place = pem.index(b"-----END CERTIFICATE-----", begin.start()) + len(b"-----END CERTIFICATE-----")

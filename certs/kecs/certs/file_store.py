@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from kecs.certs.records import Conflict, Record, remedy
+from kecs.certs.records import Conflict, Record
 from kecs.core.errors import AuthorityError, MachineError
 
 _SIZE_LIMIT: Final = 1 << 20
@@ -27,6 +27,8 @@ _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_MAY: Final = stat.S_IRWXG | stat.S_IRWXO
 _FIELD: Final = re.compile(rb"^# ([a-z]+\.(?:crt|key|json))\n", re.MULTILINE)
 _KEY: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL)
+
+_UNDO: Final = {Record.ROOT: "restore {} from a backup", Record.ISSUER: "remove {}: it is issued anew"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _split(content: bytes, path: Path, record: Record) -> dict[str, bytes]:
         if before.strip() or len(set(names)) < len(names):
             raise AuthorityError(
                 f"{path} is damaged: a field is there twice, or text before the first one",
-                hint=remedy(record, str(path)),
+                hint=f"undo the edit, or {_UNDO[record].format(path)}",
             )
         return {name.decode(): text for name, text in zip(names, texts, strict=True)}
     key = b"".join(_KEY.findall(content))

@@ -6,11 +6,11 @@ to be killed between any two writes: the next one finishes what was begun (`reco
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from kecs.certs.adoption import Import, is_valid
+from kecs.certs.adoption import Import, check_import, is_valid
 from kecs.certs.outcome import Action, Refused, State, Step, Workload
 from kecs.certs.records import (
     SOURCES,
@@ -107,10 +107,24 @@ class Keeper:
             if isinstance(step, Step) and not dry_run:
                 self._write(found, step.state)
             return step
+        if found.roots is not None and found.authority is None and imported.root == found.roots.newest.certificate:
+            return self._readopt(found, found.roots, imported, now, dry_run=dry_run)
         if dry_run:
             state = recover(found.roots, found.authority, now, self.scope)
             return adopt(state, imported, now, self.scope)
         return self._act(lambda state: adopt(state, imported, now, self.scope), now, ())
+
+    def _readopt(
+        self, found: _Found, roots: Roots, imported: Import, now: datetime, *, dry_run: bool
+    ) -> Step | Refused:
+        """Take an issuer in the place of one that was lost."""
+        refused = check_import(imported, self.scope.all, now)
+        if refused:
+            return refused
+        state = recover(replace(roots, waiting=imported.waiting), None, now, self.scope)
+        if not dry_run:
+            self._write(found, state)
+        return Step(state=state)
 
     def _decision(self, action: Action, now: datetime, workloads: Sequence[Workload], *, force: bool) -> _Decide:
         scope = self.scope
@@ -118,7 +132,7 @@ class Keeper:
             Action.PREPARE: lambda state: prepare(state, now, scope),
             Action.SWITCH: lambda state: switch(state, now, scope, workloads, force=force),
             Action.RETIRE: lambda state: retire(state, now, workloads, force=force),
-            Action.RENEW: lambda state: renew_issuer(state, now),
+            Action.RENEW: lambda state: renew_issuer(state, now, scope),
         }
         return decisions[action]
 

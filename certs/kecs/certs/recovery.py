@@ -99,11 +99,11 @@ def _finish(roots: Roots, authority: Authority | None, now: datetime, scope: Sco
 
 def _without_issuer(roots: Roots, now: datetime, scope: Scope) -> State:
     """Make the issuer record from the roots. With two of them, the one phase in which every workload verifies."""
-    issuer, reasons = issuer_of(roots, now)
+    issuer, reasons = issuer_of(roots, now, scope)
     if issuer is None or reasons:
         raise AuthorityError(
             f"the issuer record is gone and can't be made anew: {', '.join(reasons)}",
-            hint="restore it from a backup, or import an issuer: `kecs proxy certs import`",
+            hint="restore it from a backup, or import an issuer of the same root: `kecs proxy certs import`",
         )
     crosses = (roots.cross,) if roots.cross and is_valid(roots.cross, now) else ()
     single = stable(roots.newest, issuer.issuer, scope, now, above=(*issuer.chain, *crosses))
@@ -117,7 +117,7 @@ def _keep_house(state: State, now: datetime, scope: Scope, workloads: Sequence[W
     authority = state.authority
     root = state.roots.of(authority.generation) or state.roots.newest
     if issuer_due(authority, now) and root.key is not None and is_valid(root.certificate, now):
-        renewed = renew_issuer(state, now)
+        renewed = renew_issuer(state, now, scope)
         authority = renewed.state.authority if isinstance(renewed, Step) else authority
     permitted = permitted_domains(root.certificate)
     domains = tuple(domain for domain in scope.permitted if not permitted or is_within(domain, permitted))

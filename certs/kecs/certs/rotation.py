@@ -102,7 +102,7 @@ def switch(
         return Refused(reasons=(Reason.NOT_PREPARED,))
     crosses = tuple(cross for cross in (roots.cross,) if cross and is_valid(cross, now))
     broken = () if crosses else _without(workloads, roots.newest.sha256)
-    issuer, reasons = issuer_of(roots, now)
+    issuer, reasons = issuer_of(roots, now, scope)
     if broken and not force:
         reasons = (*reasons, Reason.UNCROSSED)
     if issuer is None or reasons:
@@ -143,14 +143,14 @@ def emergency(generation: int, now: datetime, scope: Scope, workloads: Sequence[
     return Step(state=state, broken=_without(workloads, fingerprint(state.authority.root)))
 
 
-def renew_issuer(state: State, now: datetime) -> Step | Refused:
+def renew_issuer(state: State, now: datetime, scope: Scope) -> Step | Refused:
     """Replace the issuer below the same root, in any phase; the cross-certificates stay."""
     root = state.roots.of(state.authority.generation)
     if root is None or root.signer is None:
         return Refused(reasons=(Reason.ROOT_KEY_ABSENT,))
     if not is_valid(root.certificate, now):
         return Refused(reasons=(Reason.ROOT_NOT_VALID,))
-    issuer = issue_issuer(root.signer, now)
+    issuer = issue_issuer(root.signer, now, permitted=scope.all)
     authority = replace(state.authority, issuer=issuer, above=state.authority.crosses)
     return Step(state=replace(state, authority=authority))
 
@@ -210,7 +210,7 @@ def bundle_of(roots: Roots, active: Root) -> tuple[x509.Certificate, ...]:
     return ordered(active.certificate, (root.certificate for root in roots.all))
 
 
-def issuer_of(roots: Roots, now: datetime) -> tuple[Waiting | None, tuple[Reason, ...]]:
+def issuer_of(roots: Roots, now: datetime, scope: Scope) -> tuple[Waiting | None, tuple[Reason, ...]]:
     """Make the newest generation's issuer, or take the imported one; without one, say why."""
     if not is_valid(roots.newest.certificate, now):
         return None, (Reason.ROOT_NOT_VALID,)
@@ -221,7 +221,7 @@ def issuer_of(roots: Roots, now: datetime) -> tuple[Waiting | None, tuple[Reason
     signer = roots.newest.signer
     if signer is None:
         return None, (Reason.ROOT_KEY_ABSENT,)
-    return Waiting(issuer=issue_issuer(signer, now)), ()
+    return Waiting(issuer=issue_issuer(signer, now, permitted=scope.all)), ()
 
 
 def stable(
@@ -264,7 +264,7 @@ def _prepared(
 def _first(imported: Import, now: datetime, scope: Scope) -> State:
     signer = imported.root_signer
     root = Root(number=1, certificate=imported.root, key=signer.key if signer else None)
-    issuer = issue_issuer(signer, now) if signer else imported.signer
+    issuer = issue_issuer(signer, now, permitted=scope.all) if signer else imported.signer
     return State(roots=Roots(newest=root), authority=stable(root, issuer, scope, now, above=imported.chain))
 
 
