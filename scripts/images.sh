@@ -16,15 +16,12 @@ prefix=${IMAGE_PREFIX:-kecs-}
 tag=${TAG:-$version}
 [ $# -gt 0 ] || set -- init sidecar injector certs emulator cli
 
-rm -f dist/kecs-*.whl
-.venv/bin/python -m uv build -q --wheel --no-build-isolation --out-dir dist .
-
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 mkdir "$context/scripts" "$context/dist"
 cp requirements.lock "$context/"
 cp scripts/image-packages.sh "$context/scripts/"
-cp dist/kecs-*.whl "$context/dist/"
+.venv/bin/python -m uv build -q --wheel --no-build-isolation --out-dir "$context/dist" .
 
 options="--build-arg VERSION=$version --build-arg REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)"
 [ -z "${BASE_IMAGE:-}" ] || options="$options --build-arg BASE_IMAGE=$BASE_IMAGE"
