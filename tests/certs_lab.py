@@ -63,6 +63,7 @@ def foreign(
     ca: bool = True,
     identified: bool = True,
     usable: bool = True,
+    basic: bool = True,
 ) -> Signer:
     """Make a CA as others make them: a root, or one that `signer` signed."""
     key = new_key()
@@ -75,8 +76,10 @@ def foreign(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + begins)
         .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length if ca else None), critical=True)
     )
+    if basic:
+        constraints = x509.BasicConstraints(ca=ca, path_length=path_length if ca else None)
+        builder = builder.add_extension(constraints, critical=True)
     if usable:
         builder = builder.add_extension(_CERT_SIGN, critical=True)
     above = signer.key.public_key() if signer else key.public_key()

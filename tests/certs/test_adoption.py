@@ -133,6 +133,7 @@ REFUSED: dict[str, tuple[Callable[[datetime], Import], tuple[Reason, ...]]] = {
         (Reason.KEY_OF_ANOTHER, Reason.CHAIN_BROKEN),
     ),
     "no CA": (lambda now: of_issuer(now, ca=False), (Reason.NO_CA,)),
+    "no constraints that say so": (lambda now: of_issuer(now, basic=False), (Reason.NO_CA,)),
     "an issuer with path length 0": (lambda now: of_issuer(now, path_length=0), (Reason.PATH_TOO_SHORT,)),
     "a root with path length 2": (lambda now: rootless(now, path_length=2), (Reason.PATH_TOO_SHORT,)),
     "no key identifier": (lambda now: of_issuer(now, identified=False), (Reason.NO_KEY_IDENTIFIER,)),

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -145,6 +146,19 @@ def limited(directory: Path, now: datetime, action: str, *, files: int) -> str:
     """Act in a process whose files can't grow beyond a size."""
     command = [sys.executable, "-B", "-c", LIMITED, str(directory), now.isoformat(), action, str(files)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+def test_what_can_not_be_written_whole_is_not_written(store: DirectoryStore) -> None:
+    version = store.write(Record.ROOT, FIELDS, None)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(MachineError, match="File too large"):
+            store.write(Record.ROOT, {**FIELDS, "tls.key": b"x" * 200}, version)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert store.read(Record.ROOT) == (FIELDS, version)
+    assert {path.name for path in store.directory.iterdir()} == {"root.pem", "lock"}
 
 
 @pytest.mark.parametrize("size", [0, 100, 2000, 3000])
