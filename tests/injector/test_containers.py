@@ -123,9 +123,8 @@ def test_only_the_init_container_can_write_the_trust_files_and_only_the_sidecar_
     pod = injected()
     containers = (names.INIT_CONTAINER, names.SIDECAR_CONTAINER, "app")
     every = [(name, mount) for name in containers for mount in mounts(pod, name)]
-    assert [name for name, mount in every if mount["name"] == "kecs-trust" and not mount.get("readOnly")] == [
-        containers[0]
-    ]
+    writable = [(name, mount["name"]) for name, mount in every if not mount.get("readOnly")]
+    assert writable == [(containers[0], "kecs-trust"), (containers[1], "kecs-tmp")]
     assert [name for name, mount in every if mount["name"] == "kecs-token"] == [containers[1]]
     assert [name for name, mount in every if mount["name"] == "kecs-none"] == list(containers[:2])
     assert {mount["name"] for _, mount in every} == set(VOLUMES)

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from injector_lab import (
     FACTS,
-    TRUST,
     a_container,
     a_pod,
     applied,
@@ -87,4 +86,3 @@ def test_system_namespaces_and_garbage() -> None:
     own = review_ephemeral({}, {}, FACTS, CONFIG, namespace="kube-system")
     assert untouched(own).reasons == (Reason.OWN_NAMESPACE,)
     assert refused(reviewed({"spec": {"containers": 1}}, {})).reasons == (Reason.BAD_POD,)
-    assert TRUST.pem

@@ -30,7 +30,8 @@ def append(path: tuple[str | int, ...], existing: Sequence[Any] | None, items: S
         return []
     if not existing:
         return [put(path, list(items))]
-    return [put((*path, "-"), item) for item in items]
+    end = f"{pointer(*path)}/-"
+    return [{"op": "add", "path": end, "value": item} for item in items]
 
 
 def prepend(path: tuple[str | int, ...], existing: Sequence[Any] | None, items: Sequence[Any]) -> list[Operation]:

@@ -89,25 +89,30 @@ def _objects(value: Any) -> Iterator[Object]:
 
 def _problems(value: Any, shape: Any, path: str) -> Iterator[str]:
     """Compare a value with its shape; null is as good as absent."""
-    if value is None:
+    if value is None or type(value) is shape:
         return
     match shape:
-        case _Strings():
-            yield from _string_problems(value, path)
+        case type():  # by identity: a bool is an int
+            yield f"{path} is {_shown(value)}; it must be {_WORDS[shape]}"
+        case dict():
+            yield from _object_problems(value, shape, path)
         case _Named(shape=inner):
             yield from _list_problems(value, {**inner, "name": str}, path, named=True)
-        case [inner]:
-            yield from _list_problems(value, inner, path, named=False)
-        case Mapping():
-            if not isinstance(value, Mapping):
-                yield f"{path} is {_shown(value)}; it must be an object"
-                return
-            for key, inner in shape.items():
-                if key in value:
-                    yield from _problems(value[key], inner, f"{path}.{key}")
+        case list():
+            yield from _list_problems(value, shape[0], path, named=False)
         case _:
-            if type(value) is not shape:  # a bool is an int
-                yield f"{path} is {_shown(value)}; it must be {_WORDS[shape]}"
+            yield from _string_problems(value, path)
+
+
+def _object_problems(value: Any, shape: Mapping[str, Any], path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{path} is {_shown(value)}; it must be an object"
+        return
+    for key, inner in shape.items():
+        one = value.get(key)
+        # a pod of a megabyte has ten thousand texts, nearly all of them sound
+        if one is not None and type(one) is not inner:
+            yield from _problems(one, inner, f"{path}.{key}")
 
 
 def _string_problems(value: Any, path: str) -> Iterator[str]:
@@ -126,9 +131,10 @@ def _list_problems(value: Any, inner: Any, path: str, *, named: bool) -> Iterato
     for index, one in enumerate(value):
         if one is None:
             yield f"{path}[{index}] is null; it must not be"
-        yield from _problems(one, inner, f"{path}[{index}]")
-        if named and isinstance(one, Mapping) and not one.get("name"):
-            yield f"{path}[{index}] has no name"
+        elif type(one) is not inner:
+            yield from _problems(one, inner, f"{path}[{index}]")
+            if named and isinstance(one, dict) and not one.get("name"):
+                yield f"{path}[{index}] has no name"
 
 
 def _shown(value: Any) -> str:
