@@ -5,6 +5,7 @@ webhook, and else nothing. Whether it has the sidecar is read from its container
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from kecs.core.names import INIT_CONTAINER, INJECTED_ANNOTATION, SIDECAR_INJECTED_ANNOTATION, TRUST_ROOT_ANNOTATION
@@ -22,7 +23,7 @@ from kecs.injector.containers import (
 from kecs.injector.draft import Draft
 from kecs.injector.outcome import Outcome, Patched, Refused, Untouched
 from kecs.injector.pod import Object, Pod, metadata_problems, spec_problems
-from kecs.injector.reason import SENTENCES, Reason
+from kecs.injector.reason import POLICY_ANNOTATION, SENTENCES, Reason
 from kecs.injector.record import Record
 from kecs.injector.repair import repairs
 from kecs.injector.uninject import found
@@ -33,12 +34,31 @@ DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 EVICTABLE_VOLUMES: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
 _CONTROLPLANE_SERVICES: Final = ("ECS", "ELASTIC_LOAD_BALANCING_V2")
 _NAMES_SHOWN: Final = 3
+_REFUSE: Final = "refuse"
+_WARN: Final = "warn"
 
 
 def review(pod: Object, facts: Facts, config: Injection, *, namespace: str) -> Outcome:
     """Decide about one pod of `namespace` (the request's: the pod's own may be empty)."""
     if namespace in config.untouched_namespaces:
         return Untouched(reasons=(Reason.OWN_NAMESPACE,))
+    outcome = _review(pod, facts, config)
+    return _by_policy(outcome, facts) if isinstance(outcome, Refused) else outcome
+
+
+def _by_policy(outcome: Refused, facts: Facts) -> Outcome:
+    """Let a pod start without the proxy where its namespace would rather have that than no pod."""
+    policy = facts.namespace.annotations.get(POLICY_ANNOTATION, _REFUSE)
+    if policy == _WARN:
+        told = (f"not injected, so its calls reach real AWS: {sentence}" for sentence in outcome.sentences)
+        return Untouched(reasons=(*outcome.reasons, Reason.LET_THROUGH), warnings=(*told, *outcome.warnings))
+    if policy == _REFUSE:
+        return outcome
+    wrong = f'namespace annotation {POLICY_ANNOTATION} is "{policy}"; it may be {_REFUSE}, {_WARN}'
+    return replace(outcome, sentences=_lines((*outcome.sentences, wrong)))
+
+
+def _review(pod: Object, facts: Facts, config: Injection) -> Outcome:
     decided = _mode(pod, facts, config)
     if not isinstance(decided, mode.Decision):
         return decided

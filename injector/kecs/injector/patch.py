@@ -35,9 +35,7 @@ def append(path: tuple[str | int, ...], existing: Sequence[Any] | None, items: S
 
 
 def prepend(path: tuple[str | int, ...], existing: Sequence[Any] | None, items: Sequence[Any]) -> list[Operation]:
-    """Add items to the front of a list, which may be missing, null or empty."""
-    if not items:
-        return []
+    """Add items, of which there are some, to the front of a list, which may be missing, null or empty."""
     if not existing:
         return [put(path, list(items))]
     return [put((*path, index), item) for index, item in enumerate(items)]

@@ -17,6 +17,9 @@ from kecs.core.names import (
     TRUST_CONFIG_MAP,
 )
 
+POLICY_ANNOTATION: Final = "kecs.io/aws-proxy-policy"
+"""refuse | warn; on a namespace: whether a pod that can't be injected may start nevertheless."""
+
 
 class Reason(StrEnum):
     """One reason. The value is the log field, the metric label, the event's reason and the CLI's text."""
@@ -47,6 +50,7 @@ class Reason(StrEnum):
     BAD_POD = "bad_pod"
 
     FELL_BACK = "fell_back"
+    LET_THROUGH = "let_through"
     ALREADY_INJECTED = "already_injected"
     COMPLETED = "completed"
     NO_SIDECAR = "no_sidecar"
@@ -76,6 +80,7 @@ SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.BAD_ANNOTATION: "an annotation or label has a value that nobody can obey",
         Reason.BAD_POD: "a field of the pod has a type or value that Kubernetes does not know",
         Reason.FELL_BACK: "sidecar mode is impossible here; proxy.fallbackOrder names another mode",
+        Reason.LET_THROUGH: f"the namespace's annotation {POLICY_ANNOTATION} lets pods start without the proxy",
         Reason.ALREADY_INJECTED: "everything that is to be added is there",
         Reason.COMPLETED: "what was injected before is completed",
         Reason.NO_SIDECAR: "the pod has no sidecar, so its traffic is not intercepted",
