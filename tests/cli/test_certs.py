@@ -251,8 +251,8 @@ def test_a_terminal_gets_a_spinner_and_marks() -> None:
     with open("/dev/null", "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a stream for rich
         console = Console(width=200, record=True, force_terminal=True, file=nowhere)
         with Progress(console).shown() as progress:
-            progress.waiting("retire", ["run 1 (`a [b]`)"])
-            progress.waiting("retire", ["run 1 (`a [b]`)"])
+            progress.waiting("retire", "waits for run 1 (`a [b]`)")
+            progress.waiting("retire", "waits for run 1 (`a [b]`)")
             progress.done("retire", "generation 1 is trusted no more [really]")
         text = console.export_text()
     assert "✓ retire    generation 1 is trusted no more [really]" in text

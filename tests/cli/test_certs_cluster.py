@@ -18,12 +18,13 @@ from kecs.certs.keeper import Keeper
 from kecs.certs.kube import Kube
 from kecs.certs.kube_store import SecretStore
 from kecs.certs.outcome import Action, Refused, Workload
+from kecs.certs.requests import sentence
 from kecs.certs.rotation import NEXT, Scope
 from kecs.certs.state import Phase
 from kecs.cli.certs import certs_group
 from kecs.cli.certs_cluster import ClusterPlace
 from kecs.cli.certs_progress import Progress
-from kecs.cli.certs_rotation import Ending, Wanted, said
+from kecs.cli.certs_rotation import Ending, Wanted
 from kecs.core.errors import AuthorityError, MachineError
 from kecs.core.names import ISSUER_SECRET, ROTATION_CONFIG_MAP, SYSTEM_NAMESPACE, TRUST_ROOT_ANNOTATION
 
@@ -56,7 +57,7 @@ class Leader:
             stage = "waiting" if outcome.workloads and asked["action"] == "rotate" else "refused"
             self.say(asked, stage, outcome)
             return
-        self.steps.append(f"{action.value}: {said(action, outcome.state.authority, changed=outcome.changed)}")
+        self.steps.append(sentence(action, outcome.state.authority, changed=outcome.changed))
         over = asked["action"] != "rotate" or outcome.state.authority.phase is Phase.STABLE
         self.say(asked, "done" if over else "running")
 
@@ -190,7 +191,7 @@ def test_without_waiting_it_says_which_pods_remain(cluster: Cluster) -> None:
     cluster.pod("old", cluster.root())
     ending, text = cluster.rotated()
     assert ending is Ending.REMAINS
-    assert "retire    waits for pod demo/old; `kecs proxy certs rotate --wait` goes on from here" in text
+    assert "waits     for pod demo/old; `kecs proxy certs rotate --wait` goes on from here" in text
 
 
 def test_waiting_ends_with_the_pod_it_waits_for(cluster: Cluster) -> None:
@@ -217,14 +218,14 @@ def test_a_command_in_between_follows_the_same_request(cluster: Cluster) -> None
         cluster.rotated(phase=Action.RETIRE)
 
 
-def test_waiting_for_a_request_that_did_not_wait_asks_again(cluster: Cluster) -> None:
+def test_waiting_later_follows_what_a_rotation_waits_for(cluster: Cluster) -> None:
     cluster.pod("old", cluster.root())
     cluster.rotated()
     number = cluster.request()["id"]
     assert cluster.rotated(wait=True, timeout_s=0.0)[0] is Ending.REMAINS
-    asked = cluster.request()
-    assert asked["id"] != number
-    assert asked["wait"] is True
+    assert cluster.request()["id"] == number
+    cluster.api.remove("pods", "old", "demo")
+    assert cluster.rotated(wait=True)[0] is Ending.DONE
 
 
 def test_an_api_server_that_is_away_for_a_while_does_not_end_it(cluster: Cluster) -> None:

@@ -10,30 +10,28 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
+from kecs.certs import workloads
 from kecs.certs.adoption import Import, check_import, parse_import
 from kecs.certs.authority import permitted_domains
 from kecs.certs.kube import Kube, KubeError, NotFoundError, UnavailableError
 from kecs.certs.kube_store import SecretStore
-from kecs.certs.outcome import Action, Refused, Workload
+from kecs.certs.mailbox import Mailbox
+from kecs.certs.outcome import REMEDIES, SENTENCES, Reason, Refused, Workload
 from kecs.certs.records import Record, decode_authority
+from kecs.certs.requests import IMPORT_SECRET, PROPAGATING, Report, Request, Stage, Wish
 from kecs.certs.state import Authority
 from kecs.cli.certs_place import Asked
 from kecs.cli.certs_progress import Progress
-from kecs.cli.certs_request import Report, Stage, pending, request
-from kecs.cli.certs_rotation import GO_ON, Ending, Wanted
+from kecs.cli.certs_rotation import GO_ON, Ending, Wanted, names, parted
 from kecs.core.errors import AuthorityError, MachineError
-from kecs.core.names import AUTHORITY, ROTATION_CONFIG_MAP, TRUST_ROOT_ANNOTATION
+from kecs.core.names import AUTHORITY, CERTS_SERVICE, ROTATION_CONFIG_MAP
 
-KIND: Final = "pod"
-IMPORTED: Final = "kecs-import"
-_ALL: Final = "rotate"
 _KINDS: Final = {"configmaps": "ConfigMap", "secrets": "Secret"}
 _LOOK_S: Final = 0.5
 _TAKEN_UP_S: Final = 60.0
 """How long the authority may take to see a request; a new leader needs a lease's time."""
-_ENDED: Final = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +73,7 @@ class ClusterPlace:
 
     def workloads(self) -> tuple[Workload, ...]:
         """List the pods that were told to trust our roots."""
-        found = (_workload(pod) for pod in self.kube.items("/api/v1/pods", fieldSelector=_ENDED))
-        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.name))
+        return workloads.listed(self.kube)
 
     def refused(self, wanted: Wanted) -> Refused | None:  # noqa: ARG002 - the protocol's signature
         """Know nothing: only the authority has the root."""
@@ -84,15 +81,16 @@ class ClusterPlace:
 
     def rotate(self, wanted: Wanted, progress: Progress) -> Ending:
         """Ask for it, and follow what the authority says until it is done, or waits for what we don't wait for."""
-        number = self._asked(wanted.phase.value if wanted.phase else _ALL, force=wanted.force, wait=wanted.wait)
+        wish = Wish(wanted.phase.value) if wanted.phase else Wish.ROTATE
+        number = self._asked(wish, force=wanted.force, wait=wanted.wait)
         return self._followed(number, wanted, progress)
 
     def replace(self, progress: Progress) -> Sequence[Workload]:
         """Ask for the replacement of a leaked generation."""
-        workloads = self.workloads()
-        number = self._asked(Action.EMERGENCY.value, force=True, wait=False)
+        running = self.workloads()
+        number = self._asked(Wish.EMERGENCY, force=True, wait=False)
         self._followed(number, Wanted(), progress)
-        return workloads
+        return running
 
     def adopt(self, fields: Mapping[str, bytes], *, source: str, now: datetime, dry_run: bool) -> str:
         """Check everything here, then hand it to the authority in a Secret that it removes."""
@@ -104,11 +102,11 @@ class ClusterPlace:
         what = "root" if isinstance(imported, Import) and imported.root_signer else "issuer"
         if dry_run:
             return f"the {what} fulfils everything and would be handed to the authority"
-        self._put("secrets", IMPORTED, {name: base64.b64encode(text).decode() for name, text in fields.items()})
-        number = self._asked("import", force=False, wait=False)
-        report = self._report(number, lambda _: None, wait=False)
+        self._put("secrets", IMPORT_SECRET, {name: base64.b64encode(text).decode() for name, text in fields.items()})
+        number = self._asked(Wish.IMPORT, force=False, wait=False)
+        report = self._report(number, lambda _: None, Wanted())
         if report.stage is not Stage.DONE:
-            raise report.error()
+            raise _error(report)
         return f"the {what} is taken: {report.steps[-1]}" if report.steps else f"the {what} is taken"
 
     def _followed(self, number: str, wanted: Wanted, progress: Progress) -> Ending:
@@ -117,28 +115,26 @@ class ClusterPlace:
         def show(report: Report) -> None:
             nonlocal shown
             for step in report.steps[shown:]:
-                progress.done(*_parted(step))
+                progress.done(*parted(step))
             shown = max(shown, len(report.steps))
             if report.stage is Stage.WAITING:
-                progress.waiting(Action.RETIRE.value, report.workloads)
+                progress.waiting("waits", f"for {_waited_for(report)}")
 
-        report = self._report(number, show, wait=wanted.wait, timeout_s=wanted.timeout_s)
+        report = self._report(number, show, wanted)
         if report.stage is Stage.DONE:
             return Ending.DONE
         if report.is_over:
-            raise report.error()
+            raise _error(report)
         late = "not in time: " if wanted.wait else ""
-        progress.done(Action.RETIRE.value, f"{late}waits for {', '.join(report.workloads)}; {GO_ON}")
+        progress.done("waits", f"{late}for {_waited_for(report)}; {GO_ON}")
         return Ending.REMAINS
 
-    def _report(
-        self, number: str, show: Callable[[Report], None], *, wait: bool, timeout_s: float | None = None
-    ) -> Report:
-        """Follow a request until it is over, or waits and we don't."""
+    def _report(self, number: str, show: Callable[[Report], None], wanted: Wanted) -> Report:
+        """Follow a request until it is over, or waits for workloads and we don't."""
         started = heard = time.monotonic()
         while True:
             try:
-                report = Report.of(self._data())
+                letter = Mailbox(kube=self.kube, namespace=self.namespace).read()
                 heard = time.monotonic()
             except UnavailableError:  # the authority goes on without us looking
                 if time.monotonic() - heard >= self.taken_up_s:
@@ -146,10 +142,15 @@ class ClusterPlace:
                 self.pause(_LOOK_S)
                 continue
             spent = time.monotonic() - started
-            if report is not None and report.id == number:
+            if letter.request is None or letter.request.id != number:
+                raise AuthorityError(
+                    "another request took the place of this one", hint="`kecs proxy certs status` shows what holds now"
+                )
+            report = letter.report
+            if report is not None:
                 show(report)
-                late = timeout_s is not None and spent >= timeout_s
-                if report.is_over or (report.stage is Stage.WAITING and (late or not wait)):
+                late = wanted.timeout_s is not None and spent >= wanted.timeout_s
+                if report.is_over or late or (_is_stuck(report) and not wanted.wait):
                     return report
             elif spent >= self.taken_up_s:
                 raise MachineError(
@@ -158,27 +159,20 @@ class ClusterPlace:
                 )
             self.pause(_LOOK_S)
 
-    def _asked(self, action: str, *, force: bool, wait: bool) -> str:
+    def _asked(self, wish: Wish, *, force: bool, wait: bool) -> str:
         """Make a request, or join the same one that is under way; return its number."""
-        under_way = pending(self._data())
-        if under_way is not None:
-            same = under_way.get("action") == action
-            if same and (bool(under_way.get("force")), bool(under_way.get("wait")) or not wait) == (force, True):
-                return str(under_way.get("id"))
-            if not same and action != Action.EMERGENCY.value:
-                raise AuthorityError(
-                    f"the authority is at work on another request: {under_way.get('action')}",
-                    hint="follow it with `kecs proxy certs rotate --wait`, or try again when it is over",
-                )
-        number = uuid.uuid4().hex
-        self._put(
-            "configmaps", ROTATION_CONFIG_MAP, {"request": request(number, action=action, force=force, wait=wait)}
-        )
-        return number
-
-    def _data(self) -> Mapping[str, str]:
-        found = self.kube.find(f"{self._path('configmaps')}/{ROTATION_CONFIG_MAP}") or {}
-        return found.get("data") or {}
+        wanted = Request(id=uuid.uuid4().hex, wish=wish, force=force, wait=wait)
+        pending = Mailbox(kube=self.kube, namespace=self.namespace).read().pending
+        if pending is not None and pending.wish is wish:
+            if pending.force == force and pending.waits >= wanted.waits:
+                return pending.id
+        elif pending is not None and wish is not Wish.EMERGENCY:
+            raise AuthorityError(
+                f"the authority is at work on another request: {pending.wish}",
+                hint="follow it with `kecs proxy certs rotate --wait`, or try again when it is over",
+            )
+        self._put("configmaps", ROTATION_CONFIG_MAP, {"request": wanted.spell()})
+        return wanted.id
 
     def _put(self, resource: str, name: str, data: Mapping[str, str]) -> None:
         """Write fields of an object, and make it if there is none."""
@@ -193,16 +187,24 @@ class ClusterPlace:
         return f"/api/v1/namespaces/{self.namespace}/{resource}"
 
 
-def _workload(pod: Mapping[str, Any]) -> Workload | None:
-    metadata = pod["metadata"]
-    trusted = (metadata.get("annotations") or {}).get(TRUST_ROOT_ANNOTATION, "")
-    if not trusted:
-        return None
-    fingerprints = tuple(one.strip().lower() for one in trusted.split(",") if one.strip())
-    return Workload(name=f"{metadata['namespace']}/{metadata['name']}", kind=KIND, trusted=fingerprints)
+def _is_stuck(report: Report) -> bool:
+    """Say whether a request waits for workloads to end; other waits are over by themselves."""
+    return report.stage is Stage.WAITING and PROPAGATING not in report.reasons
 
 
-def _parted(step: str) -> tuple[str, str]:
-    """Part a step into its act and what it did."""
-    word, found, rest = step.partition(": ")
-    return (word, rest) if found else ("", step)
+def _waited_for(report: Report) -> str:
+    if PROPAGATING in report.reasons:
+        return f"what signs to reach every replica of {CERTS_SERVICE}, until {report.until or 'it has'}"
+    return names(report.workloads) or ", ".join(map(_sentence, report.reasons)) or "the authority"
+
+
+def _sentence(reason: str) -> str:
+    return SENTENCES[Reason(reason)] if reason in set(Reason) else reason
+
+
+def _error(report: Report) -> AuthorityError:
+    """Say a refusal or a failure as an error."""
+    about = f" ({names(report.workloads)})" if report.workloads else ""
+    known = [Reason(reason) for reason in report.reasons if reason in set(Reason)]
+    sentences = "; ".join(map(_sentence, report.reasons)) or "the authority gave no reason"
+    return AuthorityError(sentences + about, hint="; ".join(REMEDIES[reason] for reason in known))

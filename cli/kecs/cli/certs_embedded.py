@@ -8,9 +8,10 @@ from typing import Final
 
 from kecs.certs.adoption import Import, parse_import
 from kecs.certs.outcome import Action, Refused, Step, Workload
+from kecs.certs.requests import sentence
 from kecs.certs.state import Authority, Phase
 from kecs.cli.certs_progress import Progress
-from kecs.cli.certs_rotation import GO_ON, WAITED_FOR, Ending, Wanted, named, names, said
+from kecs.cli.certs_rotation import GO_ON, WAITED_FOR, Ending, Wanted, names, parted
 from kecs.core.errors import AuthorityError
 from kecs.local.authority import Embedded
 
@@ -64,10 +65,9 @@ class EmbeddedPlace:
                 late = wanted.timeout_s is not None and time.monotonic() - started >= wanted.timeout_s
                 if late or not wanted.wait:
                     return _remains(action, outcome, progress, wanted)
-                progress.waiting(action.value, [named(workload) for workload in outcome.workloads])
+                progress.waiting(action.value, f"waits for {names(outcome.workloads)}")
                 self.pause(_LOOK_S)
-            authority = outcome.state.authority
-            progress.done(action.value, said(action, authority, changed=outcome.changed))
+            progress.done(*parted(sentence(action, outcome.state.authority, changed=outcome.changed)))
             if outcome.broken:
                 progress.done("restart", names(outcome.broken))
         return Ending.DONE
@@ -77,7 +77,7 @@ class EmbeddedPlace:
         outcome = self._act(Action.EMERGENCY, Wanted())
         if isinstance(outcome, Refused):
             raise outcome.error()
-        progress.done(Action.EMERGENCY.value, said(Action.EMERGENCY, outcome.state.authority, changed=True))
+        progress.done(*parted(sentence(Action.EMERGENCY, outcome.state.authority, changed=True)))
         return outcome.broken
 
     def adopt(self, fields: Mapping[str, bytes], *, source: str, now: datetime, dry_run: bool) -> str:

@@ -1,10 +1,11 @@
 """How a rotation is shown as it goes: a spinner on a terminal, plain lines elsewhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -18,7 +19,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._spinner: Status | None = None
-        self._waited_for: tuple[str, ...] = ()
+        self._waited_for = ""
 
     def done(self, word: str, sentence: str) -> None:
         """Say what was done."""
@@ -26,27 +27,25 @@ class Progress:
         mark = "[green]✓[/] " if self._console.is_terminal else ""
         self._say(f"{mark}[bold]{word:<{_WIDTH}}[/] ", sentence)
 
-    def waiting(self, word: str, workloads: Sequence[str]) -> None:
+    def waiting(self, word: str, sentence: str) -> None:
         """Say what is waited for, once for each change."""
-        found = tuple(workloads)
-        if found == self._waited_for:
+        if sentence == self._waited_for:
             return
-        self._waited_for = found
-        sentence = f"waits for {', '.join(found)}"
+        self._waited_for = sentence
         if not self._console.is_terminal:
             self._say(f"{word:<{_WIDTH}} ", sentence)
         elif self._spinner is None:
             self._spinner = self._console.status("")
             self._spinner.start()
         if self._spinner is not None:
-            self._spinner.update(f"{word:<{_WIDTH}} {sentence}".replace("[", r"\["))
+            self._spinner.update(escape(f"{word:<{_WIDTH}} {sentence}"))
 
     def quiet(self) -> None:
         """Stop the spinner."""
         if self._spinner is not None:
             self._spinner.stop()
             self._spinner = None
-        self._waited_for = ()
+        self._waited_for = ""
 
     @contextmanager
     def shown(self) -> Iterator["Progress"]:

@@ -47,22 +47,10 @@ class Wanted:
         return (self.phase,) if self.phase else LEFT[phase]
 
 
-def said(action: Action, authority: Authority, *, changed: bool) -> str:
-    """Say what an act did, from the authority as it is afterwards."""
-    active = authority.generation
-    if not changed:
-        return "is done already"
-    match action:
-        case Action.PREPARE:
-            return f"generation {active + 1} is there; who starts now trusts {active} and {active + 1}"
-        case Action.SWITCH:
-            return f"generation {active} signs; running sidecars take it up without a restart"
-        case Action.RETIRE:
-            return f"generation {active - 1} is trusted no more; who starts now trusts {active} alone"
-        case Action.EMERGENCY:
-            return f"generation {active} replaces all before; what runs trusts it after a restart only"
-        case Action.RENEW:
-            return f"generation {active} has a new issuer"
+def parted(step: str) -> tuple[str, str]:
+    """Part what an authority says of an act into the act's name and the sentence."""
+    word, found, rest = step.partition(": ")
+    return (word, rest) if found else ("", step)
 
 
 def planned(authority: Authority, wanted: Wanted, workloads: Sequence[Workload]) -> Iterator[tuple[Action, str]]:
