@@ -309,3 +309,11 @@ def test_facts_default_to_nothing_known() -> None:
     assert facts().namespace == Marks()
     assert facts(trust=None).trust is None
     assert TRUST.sha256[0] == "ab" * 32
+
+
+def test_a_pod_of_a_mesh_alone_gets_the_sidecar_and_its_containers_nothing() -> None:
+    pod = a_pod(containers=[a_container("istio-proxy")])
+    after = injected(pod)
+    assert container_of(after, "istio-proxy") == a_container("istio-proxy")
+    assert after["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "istio-proxy"
+    assert applied(after, uninject(after)) == pod

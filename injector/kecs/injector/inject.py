@@ -140,7 +140,7 @@ class _Review:
         if first:
             draft.prepend_containers(ours)
             draft.add_pull_secrets(self._config.images.pull_secrets)
-            draft.annotate_foreign(DEFAULT_CONTAINER, self._pod.list_of("containers")[0]["name"])
+            draft.annotate_foreign(DEFAULT_CONTAINER, self._first())
             draft.list_in_annotation(EVICTABLE_VOLUMES, EVICTABLE)
             self._warnings.extend(obstacles.cautions(self._pod))
         else:
@@ -152,6 +152,12 @@ class _Review:
             TRUST_ROOT_ANNOTATION: ",".join(trust.sha256),
         }
         return self._closed(draft, own, first=first)
+
+    def _first(self) -> str:
+        """Name the container that people mean: the user's first one."""
+        users = (container for where, _, container in self._pod.users if where == "containers")
+        first: str = next(users, self._pod.list_of("containers")[0])["name"]
+        return first
 
     def _environment(self) -> Outcome:
         first = (Record.of(self._pod.annotations) or _NONE).mode is not ProxyMode.ENVIRONMENT

@@ -6,21 +6,12 @@ from typing import Any, Final, NamedTuple
 from kecs.core.names import INIT_CONTAINER, PROXY_GID, PROXY_UID, SIDECAR_CONTAINER, TRUST_DIRECTORY
 from kecs.injector.config import PSA_LABEL, Facts, Injection
 from kecs.injector.containers import TRUST_VOLUME, VOLUMES
-from kecs.injector.pod import CONTAINER_LISTS, OURS, Object, Pod
+from kecs.injector.pod import CONTAINER_LISTS, MESHES, OURS, Object, Pod
 from kecs.injector.reason import SENTENCES, Reason
 
 NATIVE_SIDECARS: Final = (1, 29)
 """Where init containers with restartPolicy Always are on by default (KEP-753)."""
 _OS_LABEL: Final = "kubernetes.io/os"
-
-OTHER_PROXIES: Final[Mapping[str, str]] = {
-    "istio-proxy": "Istio",
-    "linkerd-proxy": "Linkerd",
-    "kuma-sidecar": "Kuma",
-    "consul-dataplane": "Consul",
-    "envoy-sidecar": "Consul",
-}
-"""Containers of meshes that redirect outbound traffic too."""
 
 FALLS_BACK: Final = frozenset(
     {
@@ -128,9 +119,9 @@ _DETAILS: Final[Mapping[Reason, Callable[[Pod, Facts, Injection], Iterator[str]]
 
 def cautions(pod: Pod) -> Iterator[str]:
     """Name what is no obstacle, and yet changes what the pod's author may count on."""
-    for name in sorted({container["name"] for _, _, container in pod.users} & set(OTHER_PROXIES)):
+    for name in pod.meshes:
         yield (
-            f"container {name} is {OTHER_PROXIES[name]}'s: both redirect outbound traffic; "
+            f"container {name} is {MESHES[name]}'s: both redirect outbound traffic; "
             "exclude ports 80 and 443 there if AWS calls fail"
         )
     if not pod.has_own_resources and _is_guaranteed(pod):

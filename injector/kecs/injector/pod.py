@@ -18,6 +18,20 @@ CONTAINER_LISTS: Final = ("initContainers", "containers")
 """The lists whose containers are made ready; ephemeral ones come later, one by one."""
 
 
+MESHES: Final[Mapping[str, str]] = {
+    "istio-init": "Istio",
+    "istio-validation": "Istio",
+    "istio-proxy": "Istio",
+    "linkerd-init": "Linkerd",
+    "linkerd-proxy": "Linkerd",
+    "kuma-init": "Kuma",
+    "kuma-sidecar": "Kuma",
+    "consul-connect-inject-init": "Consul",
+    "consul-dataplane": "Consul",
+}
+"""Containers of meshes, which redirect outbound traffic too. They call no AWS, and have a trust of their own."""
+
+
 class _Strings(NamedTuple):
     """A map from text to text."""
 
@@ -189,13 +203,19 @@ class Pod:
         return self.spec.get(name) or []
 
     @cached_property
+    def meshes(self) -> tuple[str, ...]:
+        """Names of the containers of meshes."""
+        names = (container["name"] for where in CONTAINER_LISTS for container in self.list_of(where))
+        return tuple(name for name in names if name in MESHES)
+
+    @cached_property
     def users(self) -> tuple[tuple[str, int, Object], ...]:
-        """The containers that are not ours: which list, at which index, what."""
+        """The containers of the user, not ours and not a mesh's: which list, at which index, what."""
         return tuple(
             (where, index, container)
             for where in CONTAINER_LISTS
             for index, container in enumerate(self.list_of(where))
-            if container["name"] not in OURS
+            if container["name"] not in OURS and container["name"] not in MESHES
         )
 
     @cached_property
