@@ -15,7 +15,14 @@ def _serve() -> None:
     serve.run()
 
 
-_COMMANDS: Final[Mapping[str, Callable[[], None]]] = {"serve": _serve}
+def _keep() -> None:
+    """Keep the authority of a cluster (kecs-authority)."""
+    from kecs.certs import keep  # noqa: PLC0415 - the same
+
+    keep.run()
+
+
+_COMMANDS: Final[Mapping[str, Callable[[], None]]] = {"serve": _serve, "keep": _keep}
 
 
 def main() -> int:

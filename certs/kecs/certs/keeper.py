@@ -99,7 +99,9 @@ class Keeper:
         state = recover(found.roots, found.authority, now, self.scope, workloads)
         return self._decision(action, now, workloads, force=force)(state)
 
-    def adopt(self, imported: Import, now: datetime, *, dry_run: bool = False) -> Step | Refused:
+    def adopt(
+        self, imported: Import, now: datetime, workloads: Sequence[Workload] = (), *, dry_run: bool = False
+    ) -> Step | Refused:
         """Take a root or an issuer that others made."""
         found = self._read()
         if found.roots is None and found.authority is None:
@@ -110,9 +112,9 @@ class Keeper:
         if found.roots is not None and found.authority is None and imported.root == found.roots.newest.certificate:
             return self._readopt(found, found.roots, imported, now, dry_run=dry_run)
         if dry_run:
-            state = recover(found.roots, found.authority, now, self.scope)
+            state = recover(found.roots, found.authority, now, self.scope, workloads)
             return adopt(state, imported, now, self.scope)
-        return self._act(lambda state: adopt(state, imported, now, self.scope), now, ())
+        return self._act(lambda state: adopt(state, imported, now, self.scope), now, workloads)
 
     def _readopt(
         self, found: _Found, roots: Roots, imported: Import, now: datetime, *, dry_run: bool

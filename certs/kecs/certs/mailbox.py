@@ -65,8 +65,11 @@ class Mailbox:
         self._write(patch | ({"metadata": {"resourceVersion": letter.version}} if letter.version else {}))
 
     def _write(self, patch: dict[str, dict[str, str]]) -> None:
+        found = self.kube.find(self._path)
+        if found is not None and patch["data"].items() <= (found.get("data") or {}).items():
+            return
         self.may_write()
-        if self.kube.find(self._path) is not None:
+        if found is not None:
             self.kube.patch(self._path, patch)
             return
         metadata = {"name": ROTATION_CONFIG_MAP, "namespace": self.namespace}
