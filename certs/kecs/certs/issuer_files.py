@@ -22,11 +22,12 @@ class IssuerFiles:
     _seen: dict[str, bytes] = field(default_factory=dict, init=False)
 
     def refresh(self) -> bool:
-        """Read the files again; say whether there is another issuer or phase now."""
+        """Read the files again; say whether they hold something else now, or can be read again."""
         try:
             fields = self._fields()
             if fields == self._seen:
-                return False
+                mended, self.failure = bool(self.failure), ""
+                return mended
             authority = decode_authority(fields, source=f"the issuer in {self.directory}")
         except OSError as error:
             self.failure = f"{error.filename or self.directory} can't be read: {(error.strerror or '').lower()}"

@@ -15,6 +15,7 @@ from kecs.certs.issuance import Policy
 from kecs.certs.issuer_files import DIRECTORY, IssuerFiles
 from kecs.certs.journal import Journal
 from kecs.certs.kube import Kube
+from kecs.certs.limits import Limiter
 from kecs.certs.reviewer import Reviewer
 from kecs.certs.serving import LiveContext, issue
 from kecs.certs.web import Site, everywhere, listen, serve, stopping
@@ -26,6 +27,8 @@ _LOOK_S: Final = 1.0
 _PORT: Final = 8443
 _HEALTH_PORT: Final = 8081
 _PORT_MAX: Final = 65535
+_BURST: Final = 10
+_BURST_MAX: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +39,19 @@ class Options:
     directory: Path
     port: int
     health_port: int
+    burst: int
+    """Requests of one pod at once."""
     excluded_namespaces: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
-        """Read POD_NAMESPACE and KECS_CERTS_{ISSUER_DIRECTORY,PORT,HEALTH_PORT,EXCLUDED_NAMESPACES}."""
+        """Read POD_NAMESPACE and KECS_CERTS_{ISSUER_DIRECTORY,PORT,HEALTH_PORT,BURST,EXCLUDED_NAMESPACES}."""
         return cls(
             namespace=environ.get("POD_NAMESPACE") or SYSTEM_NAMESPACE,
             directory=Path(environ.get("KECS_CERTS_ISSUER_DIRECTORY") or DIRECTORY),
-            port=_port(environ, "KECS_CERTS_PORT", _PORT),
-            health_port=_port(environ, "KECS_CERTS_HEALTH_PORT", _HEALTH_PORT),
+            port=_number(environ, "KECS_CERTS_PORT", _PORT, most=_PORT_MAX),
+            health_port=_number(environ, "KECS_CERTS_HEALTH_PORT", _HEALTH_PORT, most=_PORT_MAX),
+            burst=_number(environ, "KECS_CERTS_BURST", _BURST, most=_BURST_MAX),
             excluded_namespaces=tuple(filter(None, environ.get("KECS_CERTS_EXCLUDED_NAMESPACES", "").split(","))),
         )
 
@@ -56,12 +62,12 @@ class Options:
         return (service, f"{service}.cluster.local")
 
 
-def _port(environ: Mapping[str, str], name: str, usual: int) -> int:
+def _number(environ: Mapping[str, str], name: str, usual: int, *, most: int) -> int:
     value = environ.get(name, "")
     if not value:
         return usual
-    if not value.isdecimal() or int(value) > _PORT_MAX:
-        raise ConfigError(f"{name} is {value!r}, which is no port", hint="1 to 65535")
+    if not value.isdecimal() or int(value) > most:
+        raise ConfigError(f"{name} is {value!r}, which is no number up to {most}", hint=f"leave it unset for {usual}")
     return int(value)
 
 
@@ -123,6 +129,7 @@ async def _serve(options: Options) -> None:
         journal=running.journal,
         clock=clock,
         policy=running.policy,
+        limiter=Limiter(burst=options.burst),
     )
     host = everywhere()
     sites = [
