@@ -1,8 +1,9 @@
 """`kecs proxy certs` on a cluster: what is read, what is asked of the authority there, how its answers are followed."""
 
+import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from rich.console import Console
 
 from kecs.aws.hosts import SUFFIXES
 from kecs.certs.authority import certificate_pem, issue_root, key_pem
+from kecs.certs.chronicle import Chronicle
+from kecs.certs.controller import Controller, Settings
 from kecs.certs.keeper import Keeper
 from kecs.certs.kube import Kube
 from kecs.certs.kube_store import SecretStore
-from kecs.certs.outcome import Action, Refused, Workload
-from kecs.certs.requests import sentence
-from kecs.certs.rotation import NEXT, Scope
+from kecs.certs.outcome import Action
+from kecs.certs.requests import IMPORT_SECRET
+from kecs.certs.rotation import Scope
 from kecs.certs.state import Phase
 from kecs.cli.certs import certs_group
 from kecs.cli.certs_cluster import ClusterPlace
@@ -29,57 +32,20 @@ from kecs.core.errors import AuthorityError, MachineError
 from kecs.core.names import ISSUER_SECRET, ROTATION_CONFIG_MAP, SYSTEM_NAMESPACE, TRUST_ROOT_ANNOTATION
 
 NOW = datetime.now(UTC)
+SERVICES = (f"{SYSTEM_NAMESPACE}.svc", f"{SYSTEM_NAMESPACE}.svc.cluster.local")
 
 
 @dataclass(slots=True)
 class Leader:
-    """The authority of the cluster: takes up a request and says how far it is, one act for each step."""
+    """The authority of the cluster, which works while the command pauses."""
 
-    api: ApiServer
+    controller: Controller
     keeper: Keeper
     asleep: bool = False
-    steps: list[str] = field(default_factory=list)
-    seen: list[dict[str, Any]] = field(default_factory=list)
 
     def step(self, _seconds: float = 0) -> None:
-        found = self.api.at("configmaps", ROTATION_CONFIG_MAP, SYSTEM_NAMESPACE)
-        if found is None or self.asleep:
-            return
-        asked = json.loads(found["data"]["request"])
-        if asked not in self.seen:
-            self.seen.append(asked)
-            self.steps = []
-        state = self.keeper.load()
-        assert state is not None
-        action = Action(asked["action"]) if asked["action"] in set(Action) else NEXT[state.authority.phase]
-        outcome = self.keeper.rotate(action, datetime.now(UTC), workloads=self.workloads(), force=asked["force"])
-        if isinstance(outcome, Refused):
-            stage = "waiting" if outcome.workloads and asked["action"] == "rotate" else "refused"
-            self.say(asked, stage, outcome)
-            return
-        self.steps.append(sentence(action, outcome.state.authority, changed=outcome.changed))
-        over = asked["action"] != "rotate" or outcome.state.authority.phase is Phase.STABLE
-        self.say(asked, "done" if over else "running")
-
-    def say(self, asked: dict[str, Any], stage: str, refused: Refused | None = None) -> None:
-        status = {
-            "id": asked["id"],
-            "state": stage,
-            "steps": self.steps,
-            "reasons": [reason.value for reason in refused.reasons] if refused else [],
-            "workloads": [{"kind": one.kind, "name": one.name} for one in refused.workloads] if refused else [],
-        }
-        metadata = {"name": ROTATION_CONFIG_MAP, "namespace": SYSTEM_NAMESPACE}
-        data = {"request": json.dumps(asked), "status": json.dumps(status)}
-        self.api.put("configmaps", {"metadata": metadata, "data": data})
-
-    def workloads(self) -> tuple[Workload, ...]:
-        found = []
-        for (resource, namespace, name), pod in self.api.objects.items():
-            trusted = pod["metadata"].get("annotations", {}).get(TRUST_ROOT_ANNOTATION, "")
-            if resource == "pods" and trusted:
-                found.append(Workload(name=f"{namespace}/{name}", kind="pod", trusted=tuple(trusted.split(","))))
-        return tuple(found)
+        if not self.asleep:
+            self.controller.round()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +83,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         kubeconfig = api.kubeconfig(tmp_path)
         kube = Kube.load(kubeconfig=str(kubeconfig))
         store = SecretStore(kube=kube, namespace=SYSTEM_NAMESPACE)
-        keeper = Keeper(store=store, scope=Scope(permitted=SUFFIXES, services=(f"{SYSTEM_NAMESPACE}.svc",)))
+        keeper = Keeper(store=store, scope=Scope(permitted=SUFFIXES, services=SERVICES))
         keeper.load_or_create(NOW)
-        leader = Leader(api, keeper)
+        settings = Settings(namespace=SYSTEM_NAMESPACE, scope=keeper.scope, propagation=timedelta())
+        leader = Leader(Controller(kube, settings, Chronicle(None, SYSTEM_NAMESPACE, stream=io.StringIO())), keeper)
         place = ClusterPlace(kube=kube, namespace=SYSTEM_NAMESPACE, pause=leader.step)
         yield Cluster(api=api, place=place, leader=leader, kubeconfig=kubeconfig)
         kube.close()
@@ -200,8 +167,8 @@ def test_waiting_ends_with_the_pod_it_waits_for(cluster: Cluster) -> None:
 
     def step(seconds: float) -> None:
         before(seconds)
-        if cluster.leader.steps[1:]:
-            cluster.api.objects.pop(("pods", "demo", "old"), None)
+        if cluster.place.authority().phase is Phase.SWITCHED and cluster.api.at("pods", "old", "demo"):
+            cluster.api.remove("pods", "old", "demo")
 
     place = ClusterPlace(kube=cluster.place.kube, namespace=SYSTEM_NAMESPACE, pause=step)
     with open("/dev/null", "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a stream for rich
@@ -286,7 +253,7 @@ def test_an_answer_that_can_not_be_read_is_none(cluster: Cluster, status: str) -
 @pytest.fixture
 def secret() -> Callable[..., dict[str, bytes]]:
     def make(days: int = 100) -> dict[str, bytes]:
-        root = issue_root(NOW, permitted=(*SUFFIXES, f"{SYSTEM_NAMESPACE}.svc"), lifetime=timedelta(days=days))
+        root = issue_root(NOW, permitted=(*SUFFIXES, *SERVICES), lifetime=timedelta(days=days))
         return {"tls.crt": certificate_pem(root.certificate), "tls.key": key_pem(root.key)}
 
     return make
@@ -300,6 +267,41 @@ def test_what_can_not_be_used_never_reaches_the_cluster(
     with pytest.raises(AuthorityError, match="the key is not the certificate's"):
         cluster.place.adopt(other, source="files", now=NOW, dry_run=False)
     assert {request.method for request in cluster.api.requests[before:]} == {"GET"}
+
+
+def test_a_root_is_handed_over_and_its_secret_removed(
+    cluster: Cluster, secret: Callable[..., dict[str, bytes]]
+) -> None:
+    said = cluster.place.adopt(secret(), source="files", now=NOW, dry_run=False)
+    assert said == "the root is taken: import: it is generation 2, prepared"
+    assert cluster.api.at("secrets", IMPORT_SECRET, SYSTEM_NAMESPACE) is None
+    assert cluster.rotated()[0] is Ending.DONE
+    assert cluster.place.authority().generation == 2
+
+
+def test_what_propagates_is_waited_for_by_everybody(cluster: Cluster) -> None:
+    uptime = [0.0]
+    settings = Settings(namespace=SYSTEM_NAMESPACE, scope=cluster.leader.keeper.scope)
+    chronicle = Chronicle(None, SYSTEM_NAMESPACE, stream=io.StringIO())
+    controller = Controller(cluster.place.kube, settings, chronicle, uptime=lambda: uptime[0])
+
+    def step(_seconds: float) -> None:
+        controller.round()
+        uptime[0] += 50.0
+
+    place = ClusterPlace(kube=cluster.place.kube, namespace=SYSTEM_NAMESPACE, pause=step)
+    with open("/dev/null", "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a stream for rich
+        console = Console(width=200, record=True, file=nowhere)
+        assert place.rotate(Wanted(), Progress(console)) is Ending.DONE
+    assert "waits     for what signs to reach every replica of kecs-certs, until 20" in console.export_text()
+    assert uptime[0] >= 180.0
+
+
+def test_force_names_the_pods_to_restart(cluster: Cluster) -> None:
+    cluster.pod("old", cluster.root())
+    ending, text = cluster.rotated(force=True)
+    assert ending is Ending.DONE
+    assert "restart   pod demo/old" in text
 
 
 def test_a_dry_run_of_an_import_changes_nothing(cluster: Cluster, secret: Callable[..., dict[str, bytes]]) -> None:

@@ -122,6 +122,8 @@ class ClusterPlace:
 
         report = self._report(number, show, wanted)
         if report.stage is Stage.DONE:
+            if report.workloads:
+                progress.done("restart", names(report.workloads))
             return Ending.DONE
         if report.is_over:
             raise _error(report)

@@ -84,7 +84,9 @@ class EmbeddedPlace:
         """Take it as the first, the next or the renewed issuer."""
         imported = parse_import(fields, source=source)
         outcome = (
-            self.embedded.keeper.adopt(imported, now, dry_run=dry_run) if isinstance(imported, Import) else imported
+            self.embedded.keeper.adopt(imported, now, self.workloads(), dry_run=dry_run)
+            if isinstance(imported, Import)
+            else imported
         )
         if isinstance(outcome, Refused):
             raise outcome.error()
