@@ -197,6 +197,15 @@ def test_one_bound_alone_moves_the_other(annotations: dict[str, str], spelled: d
     assert found.sidecar.spell() == spelled
 
 
+def test_a_limit_range_is_read_as_the_api_gives_it() -> None:
+    container = {"type": "Container", "min": {"cpu": "10m"}, "max": {"memory": "1Gi", "ephemeral-storage": "1Gi"}}
+    limits_given = [container | {"maxLimitRequestRatio": {"cpu": "4"}}, {"type": "Pod", "max": {"cpu": "1"}}]
+    assert LimitRange.of({"metadata": {"name": "r"}, "spec": {"limits": limits_given}}) == LimitRange(
+        name="r", minimum=amounts(cpu="10m"), maximum=amounts(memory="1Gi"), ratio=amounts(cpu="4")
+    )
+    assert LimitRange.of({"metadata": {"name": "r"}, "spec": {"limits": None}}) == LimitRange(name="r")
+
+
 def amounts(**values: str) -> dict[str, Quantity]:
     return {name: Quantity.parse(value) for name, value in values.items()}
 

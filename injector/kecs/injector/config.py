@@ -254,6 +254,18 @@ class LimitRange:
     ratio: Mapping[str, Quantity] = field(default=MappingProxyType({}))
     """The most that a limit may be, as a multiple of the request."""
 
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> Self:
+        """Read what a LimitRange says about containers; the API server has checked it."""
+        found: dict[str, dict[str, Quantity]] = {"minimum": {}, "maximum": {}, "ratio": {}}
+        for one in manifest["spec"].get("limits") or ():
+            if one.get("type") != "Container":
+                continue
+            for key, bound in (("min", "minimum"), ("max", "maximum"), ("maxLimitRequestRatio", "ratio")):
+                amounts = one.get(key) or {}
+                found[bound] |= {what: Quantity.parse(amounts[what]) for what in ("cpu", "memory") if what in amounts}
+        return cls(name=manifest["metadata"]["name"], **found)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
