@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import yaml
 
-from kecs.aws.partitions import PARTITIONS
+from kecs.aws.hosts import SUFFIXES
 
 CHART: Final = Path(__file__).parent.parent / "charts" / "kecs"
 _MARK: Final = "schema:"
 _TYPES: Final = {
     "tag:yaml.org,2002:str": "string",
     "tag:yaml.org,2002:int": "integer",
+    "tag:yaml.org,2002:float": "number",
     "tag:yaml.org,2002:bool": "boolean",
     "tag:yaml.org,2002:seq": "array",
     "tag:yaml.org,2002:map": "object",
@@ -89,8 +90,7 @@ def values_schema(text: str) -> str:
 
 def suffixes() -> str:
     """Return the suffixes of all AWS names, one a line."""
-    found = {suffix for partition in PARTITIONS for suffix in (partition.suffix, partition.dual_stack)}
-    return "".join(f"{suffix}\n" for suffix in sorted(found))
+    return "".join(f"{suffix}\n" for suffix in SUFFIXES)
 
 
 def files() -> Iterator[tuple[Path, str]]:

@@ -12,6 +12,9 @@ import yaml
 from helm_lab import CHART, KUBERNETES, ROOT, documents, render, run_helm, validate
 from pydantic import BaseModel
 
+from kecs.aws.hosts import SUFFIXES
+from kecs.certs import keep, loop, serve
+from kecs.certs.requests import IMPORT_SECRET
 from kecs.core import names
 from kecs.injector.document import Document
 
@@ -154,6 +157,14 @@ def test_only_the_authority_reads_the_root() -> None:
     assert readers == {names.AUTHORITY}
 
 
+def test_the_authority_may_what_it_does() -> None:
+    found = rights(documents(render()), names.AUTHORITY)
+    for resource, name in loop.WATCHED:  # watched by name
+        assert {(resource, name, verb) for verb in ("get", "list", "watch", "patch")} <= found
+    assert {("secrets", IMPORT_SECRET, "get"), ("secrets", IMPORT_SECRET, "delete")} <= found
+    assert {verb for resource, _, verb in found if resource == "pods"} == {"get", "list", "watch"}
+
+
 def test_the_issuing_service_has_three_rights() -> None:
     assert rights(documents(render()), names.CERTS_SERVICE) == {
         ("tokenreviews", "*", "create"),
@@ -223,6 +234,30 @@ def test_the_injector_is_told_every_key_it_knows() -> None:
         assert issubclass(section, BaseModel)
         keys = {inner.alias for inner in section.model_fields.values()}
         assert set(given[name]) == keys
+
+
+def environment(objects: list[dict[str, Any]], deployment: str) -> dict[str, str]:
+    (container,) = find(objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one.get("value", "") for one in container["env"]}
+
+
+@per_values
+def test_the_authority_understands_what_it_is_told(values: Path) -> None:
+    options = keep.Options.read(environment(documents(render(files=(values,))), names.AUTHORITY))
+    scope = options.settings.scope
+    expected = ("amazonaws.com", "api.aws") if values.stem == "locked" else SUFFIXES
+    assert (scope.permitted, options.health_port) == (expected, 8081)
+    assert scope.root_lifetime.days == (90 if values.stem == "locked" else 3650)
+    assert options.settings.propagation.total_seconds() == (600 if values.stem == "locked" else 180)
+
+
+@per_values
+def test_the_issuing_service_understands_what_it_is_told(values: Path) -> None:
+    options = serve.Options.read(environment(documents(render(files=(values,))), names.CERTS_SERVICE))
+    expected = {"locked": ("monitoring",), "localstack": ("aws-services",), "localstack-token": ("aws-services",)}
+    assert options.excluded_namespaces == expected.get(values.stem, ())
+    assert (options.port, options.health_port) == (8443, 8081)
+    assert str(options.directory) == "/var/run/kecs/issuer"
 
 
 def told(*values: str) -> Any:

@@ -23,7 +23,7 @@ from kecs.certs.store import FileStore
 SYSTEM = "kecs-system"
 WEBHOOK = ("mutatingwebhookconfigurations", "kecs-injector")
 RECORDS = [
-    *(("secrets", name) for name in ("kecs-root", "kecs-issuer", "kecs-injector-tls")),
+    *(("secrets", name) for name in ("kecs-root", "kecs-issuer", "kecs-import", "kecs-injector-tls")),
     *(("configmaps", name) for name in ("kecs-trust", "kecs-rotation")),
     ("leases", "kecs-authority"),
 ]

@@ -28,6 +28,7 @@ INJECTOR = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/kecs-injector"
 RECORDS = (
     f"/api/v1/namespaces/{NAMESPACE}/secrets/kecs-root",
     f"/api/v1/namespaces/{NAMESPACE}/secrets/kecs-issuer",
+    f"/api/v1/namespaces/{NAMESPACE}/secrets/kecs-import",
     f"/api/v1/namespaces/{NAMESPACE}/secrets/kecs-injector-tls",
     f"/api/v1/namespaces/{NAMESPACE}/configmaps/kecs-trust",
     f"/api/v1/namespaces/{NAMESPACE}/configmaps/kecs-rotation",
