@@ -208,10 +208,11 @@ def _workload_lines(found: Status) -> list[Line]:
     if not found.trusting:
         return [Line(text=""), Line(text="no workload is running")]
     shown = [Line(text=""), Line(text=f"{'WORKLOAD':<{_WORKLOAD_WIDTH}}  TRUSTS", style="bold")]
+    word = "  restart it" if found.authority.phase is Phase.STABLE else "  waited for"
     for one in found.trusting:
         name = cut(f"{one.workload.kind} {one.workload.name}", _WORKLOAD_WIDTH)
-        trusted = ", ".join(map(str, one.generations)) or "none known"
-        mark = "  waited for" if one.waited_for else ""
+        trusted = ", ".join(map(str, one.generations)) or "none"
+        mark = word if one.waited_for else ""
         shown.append(Line(text=f"{name:<{_WORKLOAD_WIDTH}}  {trusted}{mark}", style="yellow" if one.waited_for else ""))
     return shown
 
