@@ -261,8 +261,11 @@ def test_the_thread_renews_and_stops(place: Embedded) -> None:
     rotated(place.keeper, Action.PREPARE, Action.SWITCH)
     until(lambda: handed.intermediates, "the switch is picked up")
     handed.renewal.stop()
-    rotated(place.keeper, Action.RETIRE)
     assert not handed.renewal._thread.is_alive()
+    rotated(place.keeper, Action.RETIRE)
+    rotated(place.keeper, Action.RENEW)
+    handed.renewal.look()
+    assert len(handed.intermediates) == 1
 
 
 # --- what is done by itself

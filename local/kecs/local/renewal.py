@@ -137,6 +137,8 @@ class Renewal:
         if authority.issuer_sha256 == self._held.issuer_sha256 and not self._held.is_due(now):
             return
         intermediate = issued(authority, self._terms, now)
+        if self._stopped.is_set():  # whoever it is for is ending, and its pipe may be another file by now
+            return
         self._hand_over(authority, intermediate)
         self._held = Held.of(authority, intermediate, now)
 
