@@ -55,6 +55,7 @@ class Fault:
     path: str = ""
     """A regular expression, searched in path and query."""
     method: str = ""
+    """A regular expression for the whole method: "P.+|DELETE" are the writes. Empty for all."""
     times: int = 1
     skip: int = 0
     """How many requests that fit go well before."""
@@ -379,7 +380,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fault(self) -> Fault | None:
         for fault in self.api.faults:
-            if fault.times and fault.method in ("", self.command) and re.search(fault.path, self.path):
+            fits = re.fullmatch(fault.method or ".*", self.command) and re.search(fault.path, self.path)
+            if fault.times and fits:
                 if fault.skip:
                     fault.skip -= 1
                     continue

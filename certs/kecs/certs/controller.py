@@ -74,6 +74,7 @@ class Controller:
 
     def round(self) -> float:
         """Do one; return in how many seconds the next is due. Raises KecsError when it could not be done."""
+        self.problem = ""
         letter = self._mailbox.read()
         if letter.refused:
             self._say(letter.refused)
@@ -122,16 +123,22 @@ class Controller:
             self._phase, self._phase_since = (authority.generation, authority.phase), self._uptime()
 
     def _publish(self, authority: Authority) -> None:
-        self._chronicle.written(self._publisher.publish(authority, self._clock()))
+        """Publish what can be: a root that may not sign for our services can still be rotated away."""
+        self._chronicle.written(self._publisher.trust(authority))
+        try:
+            self._chronicle.written(self._publisher.serving(authority, self._clock()))
+        except AuthorityError as error:
+            self._trouble(error)
 
     def _check(self, state: State) -> None:
         try:
             check_usable(state, self._clock(), self._settings.scope, source=self._keeper.sources[Record.ROOT])
         except AuthorityError as error:
-            self._chronicle.troubled(error.message, error.hint)
-            self.problem = f"{error.message}; {error.hint}"
-        else:
-            self.problem = ""
+            self._trouble(error)
+
+    def _trouble(self, error: AuthorityError) -> None:
+        self._chronicle.troubled(error.message, error.hint)
+        self.problem = _said(error)
 
     # what is asked for
 
@@ -147,13 +154,12 @@ class Controller:
 
     def _work(self, request: Request, report: Report | None, state: State | None) -> float:
         """Take a request as far as it goes now."""
-        resumed = report is not None
         if report is None:
             before = Before.of(state.authority) if state else self._unknown()
             report = _begun(request, None, before)
             self._say(report)
         if request.wish is Wish.IMPORT:
-            return self._import(report, state, resumed=resumed)
+            return self._import(report, state)
         before = report.before or (Before.of(state.authority) if state else self._unknown())
         while action := requests.left(request.wish, before, state.authority if state else None):
             outcome = self._act(action, request, state)
@@ -228,11 +234,13 @@ class Controller:
         phase = authority.phase.value if authority else report.phase
         return replace(report, stage=Stage.DONE, reasons=(), workloads=restart, phase=phase, until="")
 
-    def _import(self, report: Report, state: State | None, *, resumed: bool) -> float:
+    def _import(self, report: Report, state: State | None) -> float:
         """Take an imported root or issuer, then remove the Secret that it came in."""
         try:
-            outcome = self._importing.take(state, self._clock(), self._running(), resumed=resumed)
+            outcome = self._importing.take(state, self._clock(), self._running())
         except AuthorityError as error:
+            if self._mailbox.read().pending is None:
+                return 0.0  # another replica has done it, and removed the Secret
             self._say(replace(report, stage=Stage.FAILED, reasons=(_said(error),)))
             self._importing.clear()
             return RESYNC_S

@@ -22,10 +22,8 @@ class Importing:
     keeper: Keeper
     may_write: Callable[[], None] = lambda: None
 
-    def take(
-        self, state: State | None, now: datetime, running: Sequence[Workload], *, resumed: bool
-    ) -> State | Refused:
-        """Adopt what is in the Secret; `resumed` when that may have been done before a crash."""
+    def take(self, state: State | None, now: datetime, running: Sequence[Workload]) -> State | Refused:
+        """Adopt what is in the Secret. What was taken already, before a crash or by another replica, stays so."""
         source = f"Secret {self.namespace}/{IMPORT_SECRET}"
         found = self.kube.find(self._path)
         if found is None:
@@ -33,10 +31,13 @@ class Importing:
         imported = parse_import(fields_of(found, source), source=source)
         if isinstance(imported, Refused):
             return imported
-        if state is not None and resumed and is_taken(state, imported):
+        if state is not None and is_taken(state, imported):
             return state
         outcome = self.keeper.adopt(imported, now, workloads=running)
-        return outcome if isinstance(outcome, Refused) else outcome.state
+        if isinstance(outcome, Refused):
+            later = self.keeper.load()
+            return later if later is not None and is_taken(later, imported) else outcome
+        return outcome.state
 
     def clear(self) -> None:
         """Remove the Secret: a key that has been taken is not to lie about, nor one that was refused."""

@@ -26,23 +26,20 @@ class Publisher:
     namespace: str
     may_write: Callable[[], None] = lambda: None
 
-    def publish(self, authority: Authority, now: datetime) -> tuple[str, ...]:
-        """Bring them in order; return the names of those that were written.
+    def trust(self, authority: Authority) -> tuple[str, ...]:
+        """Publish the bundle; return the name of what was written, if anything.
 
-        The bundle first: whoever reads a certificate finds the roots to check it with.
+        Before `serving`: whoever reads a certificate finds the roots to check it with.
         """
-        written = [
-            TRUST_CONFIG_MAP if self._trust(authority) else "",
-            INJECTOR_TLS_SECRET if self._serving(authority, now) else "",
-        ]
-        return tuple(filter(None, written))
-
-    def _trust(self, authority: Authority) -> bool:
         collection = f"/api/v1/namespaces/{self.namespace}/configmaps"
         found = self.kube.find(f"{collection}/{TRUST_CONFIG_MAP}")
         return self._put(collection, {"kind": "ConfigMap"}, TRUST_CONFIG_MAP, found, trust(authority))
 
-    def _serving(self, authority: Authority, now: datetime) -> bool:
+    def serving(self, authority: Authority, now: datetime) -> tuple[str, ...]:
+        """Publish the injector's certificate; return the name of what was written, if anything.
+
+        Raises AuthorityError when the issuer may not sign for the service.
+        """
         collection = f"/api/v1/namespaces/{self.namespace}/secrets"
         found = self.kube.find(f"{collection}/{INJECTOR_TLS_SECRET}")
         names = service_names(INJECTOR_SERVICE, self.namespace)
@@ -57,16 +54,16 @@ class Publisher:
         name: str,
         found: Mapping[str, Any] | None,
         wanted: Mapping[str, str],
-    ) -> bool:
+    ) -> tuple[str, ...]:
         """Write fields that differ; those of others stay."""
         if found is None:
             metadata = {"name": name, "namespace": self.namespace, "labels": LABELS}
             self.may_write()
             self.kube.create(collection, {"apiVersion": "v1", **kind, "metadata": metadata, "data": dict(wanted)})
-            return True
+            return (name,)
         data = found.get("data") or {}
         if all(data.get(field) == value for field, value in wanted.items()):
-            return False
+            return ()
         self.may_write()
         self.kube.patch(f"{collection}/{name}", {"data": dict(wanted)})
-        return True
+        return (name,)
