@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +53,7 @@ def run_helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@cache
 def render(*values: str, files: tuple[Path, ...] = (), namespace: str = "kecs-system", version: str = "1.34") -> str:
     """Return the chart's manifests; `values` are KEY=JSON."""
     given = [argument for value in values for argument in ("--set-json", value)]
