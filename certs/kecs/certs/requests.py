@@ -24,6 +24,9 @@ _WORKLOADS_MAX: Final = 200
 _ID_MAX: Final = 128
 
 
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
 class Wish(StrEnum):
     """What can be asked for."""
 
@@ -87,13 +90,13 @@ class Request:
             asked = json.loads(text)
             number, action = asked["id"], asked["action"]
             flags = {name: asked.get(name, False) for name in ("force", "wait")}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise AuthorityError(
                 f"the request is no JSON object with id and action: {text[:200]!r}", hint=_ASK
             ) from error
         if not isinstance(number, str) or not 0 < len(number) <= _ID_MAX:
             raise AuthorityError(f"the request's id is {number!r}", hint=f"give a text of 1 to {_ID_MAX} characters")
-        if action not in set(Wish):
+        if action not in tuple(Wish):
             raise AuthorityError(f"the request's action is {action!r}", hint=f"one of {', '.join(Wish)}")
         wrong = [name for name, value in flags.items() if not isinstance(value, bool)]
         if wrong:
@@ -171,7 +174,7 @@ class Report:
                 phase=str(said.get("phase", "")),
                 until=str(said.get("until", "")),
             )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except _UNREADABLE:
             return None
 
     def spell(self) -> str:
