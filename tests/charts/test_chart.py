@@ -181,7 +181,17 @@ def test_the_injector_sees_one_secret_and_one_webhook() -> None:
     }
     assert by_name == {(names.INJECTOR_SERVICE, verb) for verb in ("get", "list", "watch", "update", "patch")}
     everywhere = {(resource, verb) for resource, name, verb in found if name == "*"}
-    assert ("pods", "get") not in everywhere
+    assert {resource for resource, _ in everywhere} == {
+        "mutatingwebhookconfigurations",
+        "namespaces",
+        "limitranges",
+        "serviceaccounts",
+        "events",
+    }
+    assert {verb for resource, verb in everywhere if resource in {"limitranges", "serviceaccounts"}} == {
+        "list",
+        "watch",
+    }
     assert ("mutatingwebhookconfigurations", "create") in everywhere
 
 
