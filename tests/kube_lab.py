@@ -145,10 +145,10 @@ class ApiServer:
     def wait(self, holds: Callable[[], bool], *, timeout_s: float = 20) -> None:
         """Wait until something holds; it is asked again whenever an object changes, and now and then."""
         deadline = time.monotonic() + timeout_s
-        with self.changed:
-            while not holds():
-                left = deadline - time.monotonic()
-                assert left > 0, "it did not come to hold"
+        while not holds():  # asked without the lock: it may ask the server itself
+            left = deadline - time.monotonic()
+            assert left > 0, "it did not come to hold"
+            with self.changed:
                 self.changed.wait(min(left, 0.05))
 
     def kubeconfig(self, directory: Path) -> Path:

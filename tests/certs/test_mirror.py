@@ -81,3 +81,14 @@ def test_changes_are_told(api: ApiServer, tmp_path: Path) -> None:
     api.put("namespaces", namespace("a"))
     api.wait(lambda: len(told) == 2)
     mirror.close()
+
+
+def test_an_object_that_cannot_be_understood_is_told_and_tried_again(api: ApiServer, tmp_path: Path) -> None:
+    api.put("namespaces", {"metadata": {"name": "odd", "labels": "none"}})
+    kube = Kube.load(kubeconfig=str(api.kubeconfig(tmp_path)))
+    mirror = Mirror(kube, PATH, reduce=lambda found: found["metadata"]["labels"]["x"])
+    mirror.start()
+    api.wait(lambda: mirror.failure.startswith("TypeError"))
+    api.put("namespaces", namespace("odd", x="1"))
+    api.wait(lambda: mirror.get("odd") == "1" and not mirror.failure)
+    mirror.close()

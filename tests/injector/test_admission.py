@@ -39,6 +39,7 @@ def test_a_review_as_the_api_server_sends_it() -> None:
         pytest.param(b"", "no JSON", id="nothing"),
         pytest.param(b"\xff\x00", "no JSON", id="bytes"),
         pytest.param(b"[]", "has no request", id="a list"),
+        pytest.param(b"[" * 100000, "no JSON", id="a deep list"),
         pytest.param(b'{"apiVersion":"admission.k8s.io/v1"}', "has no request", id="no request"),
         pytest.param(b'{"apiVersion":"admission.k8s.io/v1beta1","request":{}}', "v1beta1", id="an older version"),
         pytest.param(review(uid="ABSENT"), "request.uid is None", id="no uid"),

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from kecs.certs.kube import GoneError, Json, Kube, KubeError
+from kecs.certs.kube import GoneError, Json, Kube
+from kecs.core.errors import KecsError
 
 type Key = tuple[str, str]
 """Namespace (empty for cluster-wide objects) and name."""
@@ -85,8 +86,8 @@ class Mirror:
                 pause = _FIRST_PAUSE_S
             except GoneError:
                 continue
-            except KubeError as error:
-                self.failure = error.message
+            except Exception as error:  # noqa: BLE001 - a thread that ended would leave the copy stale for ever
+                self.failure = error.message if isinstance(error, KecsError) else f"{type(error).__name__}: {error}"
                 if time.monotonic() - began > _LONGEST_PAUSE_S:
                     pause = _FIRST_PAUSE_S  # it had worked for a while
                 self._ended.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311 - replicas are not to return at once

@@ -47,7 +47,7 @@ def parse(body: bytes) -> AdmissionRequest:
     """Read a review; raise BadReviewError saying what is missing or of the wrong type."""
     try:
         review = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # lists within lists exhaust the parser's stack
         raise BadReviewError(f"the body is no JSON: {error}", hint=_HINT) from error
     if not isinstance(review, dict) or not isinstance(review.get("request"), dict):
         raise BadReviewError("the body is no AdmissionReview: it has no request", hint=_HINT)
