@@ -284,6 +284,15 @@ class ApiServer:
         return max((number for number, *_ in self._history), default=self._oldest)
 
 
+def parts_of(path: str) -> tuple[str, str, str, str, str]:
+    """Read a path: group, namespace, resource, name, subresource; what is not there is empty."""
+    match = _PATH.fullmatch(path)
+    if match is None or match["resource"] not in RESOURCES.get(match["group"] or "", ()):
+        raise ApiError(404, "NotFound", f"the server could not find {path}")
+    group, namespace, resource, name, sub = match.group("group", "namespace", "resource", "name", "sub")
+    return group or "", namespace or "", resource, name or "", sub or ""
+
+
 def _not_found(key: tuple[str, str, str]) -> ApiError:
     return ApiError(404, "NotFound", f'{key[0]} "{key[2]}" not found')
 
@@ -393,15 +402,7 @@ class _Handler(BaseHTTPRequestHandler):
         api = self.api
         if request.path == "/version":
             return api.version
-        match = _PATH.fullmatch(request.path)
-        if match is None or match["resource"] not in RESOURCES.get(match["group"] or "", ()):
-            raise ApiError(404, "NotFound", f"the server could not find {request.path}")
-        resource, namespace, name, sub = (
-            match["resource"],
-            match["namespace"] or "",
-            match["name"] or "",
-            match["sub"] or "",
-        )
+        _, namespace, resource, name, sub = parts_of(request.path)
         if sub.startswith("proxy"):
             return self._proxied(request.path)
         if sub == "log":
