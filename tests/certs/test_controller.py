@@ -466,3 +466,49 @@ def test_a_list_of_pods_that_is_forgotten_between_two_pages_is_begun_again(lab: 
     replica.round()
     assert len(lab.report.workloads) == 200
     assert lab.report.stage is Stage.WAITING
+
+
+# clocks
+
+
+@pytest.mark.parametrize("order", [(10, -10), (-10, 10)], ids=["ahead, then behind", "behind, then ahead"])
+def test_leaders_whose_clocks_are_wrong_by_ten_minutes(lab: Cluster, order: tuple[int, int]) -> None:
+    """Each act is done by another leader, and pods, whose clock is right, verify everything at once."""
+    right = lab.now
+    for number, action in enumerate(("prepare", "switch", "renew", "retire", "rotate")):
+        lab.now = right + timedelta(minutes=order[number % 2])
+        replica = lab.replica(propagation_s=0)
+        replica.round()
+        lab.now = right
+        lab.start_pod(f"pod-{number}")
+        assert lab.cannot_verify() == []
+        lab.now = right + timedelta(minutes=order[number % 2])
+        lab.ask(str(number), action, force=True)
+        replica.round()
+        assert lab.report.stage is Stage.DONE
+        lab.now = right
+        assert lab.cannot_verify() == []
+    assert (lab.authority.generation, lab.authority.phase) == (3, Phase.STABLE)
+
+
+def test_no_leader_s_clock_shortens_the_wait_after_a_switch(lab: Cluster) -> None:
+    lab.now -= timedelta(minutes=10)
+    first = lab.replica()
+    for number, action in enumerate(("prepare", "switch")):
+        lab.ask(str(number), action)
+        first.round()
+    lab.now += timedelta(minutes=10)
+    lab.ask("last", "retire")
+    second = lab.replica()
+    assert second.round() == pytest.approx(180)
+    lab.pass_time(seconds=180)
+    second.round()
+    assert lab.report.stage is Stage.DONE
+
+
+def test_a_clock_far_before_the_root_stops_it_with_a_hint(lab: Cluster) -> None:
+    lab.replica().round()
+    lab.now -= timedelta(days=2)
+    replica = lab.replica()
+    replica.round()
+    assert "check the clock" in replica.problem

@@ -101,7 +101,16 @@ def test_a_report_reads_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"id": "x"}', '{"id": "x", "state": "lost"}', '{"id": "x", "state": "done", "before": 5}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"id": "x"}',
+        '{"id": "x", "state": "lost"}',
+        '{"id": "x", "state": "done", "before": 5}',
+        '{"id": "x", "state": "done", "before": {"generation": Infinity, "phase": "stable"}}',
+    ],
 )
 def test_what_is_no_report_is_none(text: str) -> None:
     assert Report.parse(text) is None

@@ -66,10 +66,10 @@ class Chronicle:
         if workloads is None:
             return
         active, trusted = fingerprint(authority.root), set(authority.trust_sha256)
-        kinds = {"active": 0, "old": 0, "none": 0}
+        kinds = {"active": 0, "other": 0, "none": 0}
         for workload in workloads:
             known = trusted.intersection(workload.trusted)
-            kinds["active" if active in known else "old" if known else "none"] += 1
+            kinds["active" if active in known else "other" if known else "none"] += 1
         for kind, count in kinds.items():
             self._workloads.labels(kind).set(count)
 

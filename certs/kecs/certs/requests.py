@@ -24,7 +24,7 @@ _WORKLOADS_MAX: Final = 200
 _ID_MAX: Final = 128
 
 
-_UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 class Wish(StrEnum):
