@@ -1,11 +1,24 @@
 """The sidecar of a pod. Everything it is told is in its environment:
 
 KECS_SIDECAR_CONFIG             what `SidecarConfig.to_json` writes
+
+Its intermediate is issued by the certificate service to a key that never leaves this process:
+
+KECS_SIDECAR_CERTS_URL          where the service is
+KECS_SIDECAR_TOKEN_FILE         the pod's token for it; read anew each time, as the next is
+KECS_SIDECAR_TRUST_FILE         the roots that this pod's clients trust, which the service is checked against too
+KECS_SIDECAR_POLL_S             how often it is asked which issuer signs; 60 when unset
+POD_NAMESPACE, POD_NAME         whose it is
+
+or lies in files:
+
 KECS_SIDECAR_CHAIN_FILE         the certificates from the intermediate to the issuer, PEM
 KECS_SIDECAR_KEY_FILE           the intermediate's key, PEM
+
 KECS_SIDECAR_DNS                "capture": answer DNS on DNS_PORT; anything else, or nothing: names resolve as usual
 KECS_SIDECAR_ADMIN_HOST         where the admin port listens; 127.0.0.1 when unset
-KECS_SIDECAR_{RELAY,DNS,ADMIN}_PORT   other ports than those of `kecs.core.names`
+KECS_SIDECAR_PROBE_HOST         where /livez and /readyz are served, alone, for kubelet; nowhere when unset
+KECS_SIDECAR_{RELAY,DNS,ADMIN,PROBE}_PORT   other ports than those of `kecs.core.names`
 """  # noqa: D400 - a table ends it
 
 import os
@@ -17,15 +30,19 @@ from typing import Final
 
 from kecs.certs.leaf import Intermediate
 from kecs.core.errors import ConfigError, KecsError, MachineError
-from kecs.core.names import ADMIN_PORT, DNS_PORT, RELAY_PORT
+from kecs.core.names import ADMIN_PORT, DNS_PORT, PROBE_PORT, RELAY_PORT
 from kecs.relay.original import from_redirect
 from kecs.sidecar.config import SidecarConfig
 from kecs.sidecar.dns import bind
+from kecs.sidecar.identity import URL, Identity
+from kecs.sidecar.identity_client import IdentityClient
+from kecs.sidecar.renewal import Terms
 from kecs.sidecar.run import run
 from kecs.sidecar.service import Sidecar
 
 _LOOPBACKS: Final = ("127.0.0.1", "::1")
 _PORT_MAX: Final = 65535
+_PORTS: Final = (("RELAY", RELAY_PORT), ("DNS", DNS_PORT), ("ADMIN", ADMIN_PORT), ("PROBE", PROBE_PORT))
 
 
 def _read(environment: Mapping[str, str], name: str) -> bytes:
@@ -90,22 +107,39 @@ def _taken(host: str, port: int, error: OSError) -> MachineError:
 def start(environment: Mapping[str, str]) -> Sidecar:
     """Build the sidecar on the running loop."""
     config = SidecarConfig.from_json(_value(environment, "KECS_SIDECAR_CONFIG"))
-    chain, key = (_read(environment, f"KECS_SIDECAR_{what}_FILE") for what in ("CHAIN", "KEY"))
-    ports = {
-        what: _port(environment, what, usual)
-        for what, usual in (("RELAY", RELAY_PORT), ("DNS", DNS_PORT), ("ADMIN", ADMIN_PORT))
-    }
-    sidecar = Sidecar(config, Intermediate.from_pem(chain, key), log_fd=sys.stdout.fileno())
+    given = _intermediate(environment)
+    ports = {what: _port(environment, what, usual) for what, usual in _PORTS}
+    issued = given if isinstance(given, Intermediate) else None
+    sidecar = Sidecar(config, issued, log_fd=sys.stdout.fileno())
     try:
-        for host in _addresses():
-            sidecar.serve_tcp(_listen(host, ports["RELAY"]), from_redirect)
-        if environment.get("KECS_SIDECAR_DNS") == "capture":
-            sidecar.serve_dns([_bind(host, ports["DNS"]) for host in _addresses()])
-        sidecar.serve_admin(_listen(environment.get("KECS_SIDECAR_ADMIN_HOST") or _LOOPBACKS[0], ports["ADMIN"]))
+        _serve(sidecar, environment, ports)
+        if not isinstance(given, Intermediate):
+            sidecar.follow(*given)
     except BaseException:
         sidecar.close()
         raise
     return sidecar
+
+
+def _intermediate(environment: Mapping[str, str]) -> Intermediate | tuple[IdentityClient, Terms]:
+    """Read the intermediate, or say who issues it."""
+    files = [name for name in (f"KECS_SIDECAR_{what}_FILE" for what in ("CHAIN", "KEY")) if environment.get(name)]
+    if not environment.get(URL):
+        chain, key = (_read(environment, f"KECS_SIDECAR_{what}_FILE") for what in ("CHAIN", "KEY"))
+        return Intermediate.from_pem(chain, key)
+    if files:
+        raise ConfigError(f"{URL} and {files[0]} are both set", hint="an intermediate is issued, or lies in files")
+    return IdentityClient(Identity.read(environment)), Terms.read(environment)
+
+
+def _serve(sidecar: Sidecar, environment: Mapping[str, str], ports: Mapping[str, int]) -> None:
+    for host in _addresses():
+        sidecar.serve_tcp(_listen(host, ports["RELAY"]), from_redirect)
+    if environment.get("KECS_SIDECAR_DNS") == "capture":
+        sidecar.serve_dns([_bind(host, ports["DNS"]) for host in _addresses()])
+    sidecar.serve_admin(_listen(environment.get("KECS_SIDECAR_ADMIN_HOST") or _LOOPBACKS[0], ports["ADMIN"]))
+    if environment.get("KECS_SIDECAR_PROBE_HOST"):
+        sidecar.serve_probes(_listen(environment["KECS_SIDECAR_PROBE_HOST"], ports["PROBE"]))
 
 
 def main() -> int:

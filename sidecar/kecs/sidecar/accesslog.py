@@ -28,6 +28,9 @@ _HINTS: Final[Mapping[str, str]] = {
     "aws_name_wants_client_certificate": "the server at this name asks for client certificates, which can't be shown "
     "in between: name it in pass hosts to let it through undecrypted",
     "aws_address_other_protocol": "only HTTP and TLS are answered for AWS names; other protocols have no emulator here",
+    "no_certificate": "the sidecar has no intermediate yet: the log's certificate_renewal_failed says why",
+    "certificate_not_valid": "the sidecar's intermediate does not hold at this time: see the log's "
+    "certificate_renewal_failed, and the clock",
     "other_name_at_aws_address": "this address was given out for an AWS name; the client must have it from there",
 }
 

@@ -1,27 +1,31 @@
-"""The admin port: alive, ready, metrics, certificate. Answers only; the relay serves them."""
+"""The admin port: alive, ready, metrics, certificate. Answers only; the relay serves them.
+
+The probe port has the first two alone: kubelet never reaches a loopback port, so these are served on the pod's address,
+where anybody in the cluster may ask.
+"""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from kecs.aws.head import Answer, RequestHead
 
 _TEXT: Final = b"text/plain; charset=utf-8"
 _METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_PROBES: Final = frozenset({b"/livez", b"/readyz"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
     """What the admin port reads. Readiness asks for certificate and listener, never for the backend."""
 
-    certificate_end: Callable[[], datetime]
+    certificate: Callable[[], str]
+    """What keeps leaves from being signed; empty when nothing does."""
     listening: Callable[[], bool]
     """Whether new connections are accepted: false before the first listener and while draining."""
     metrics: Callable[[], bytes]
     certificates: Callable[[], Mapping[str, Any]]
-    clock: Callable[[], datetime]
 
     def answer(self, head: RequestHead) -> Answer:
         """Answer one request."""
@@ -41,13 +45,19 @@ class Admin:
                 return Answer(status=200, fields=((b"Content-Type", b"application/json"),), body=body)
         return _text(404, "one of /livez /readyz /metrics /certs")
 
+    def probe(self, head: RequestHead) -> Answer:
+        """Answer one request on the probe port."""
+        if head.target.partition(b"?")[0] in _PROBES:
+            return self.answer(head)
+        return _text(404, "one of /livez /readyz")
+
     def _not_ready(self) -> list[str]:
         reasons = []
         if not self.listening():
             reasons.append("no connections are accepted")
-        end = self.certificate_end()
-        if end <= self.clock():
-            reasons.append(f"the intermediate ended at {end.isoformat()}")
+        problem = self.certificate()
+        if problem:
+            reasons.append(problem)
         return reasons
 
 

@@ -7,6 +7,8 @@ destination     wire              name               verdict
 metadata :80    (not looked at)                      served
 any             TLS, HTTP, CONN.  AWS, passed host   pass
 any             TLS               AWS, wants mTLS    refuse aws_name_wants_client_certificate
+any             TLS               AWS, no valid      refuse no_certificate, certificate_not_valid: never pass
+                                  intermediate now
 any             TLS               AWS                terminate; handover where the engine is needed
 any             HTTP, CONNECT     AWS                serve
 given out       TLS               none               terminate with the name it was given out for
@@ -55,6 +57,7 @@ from kecs.sidecar.routes import ENGINE_FIELD, Routes, without_secrets
 
 REDIRECT: Final = "redirect"
 ADMIN: Final = "admin"
+PROBE: Final = "probe"
 ENGINE: Final = "engine"
 
 _INTERCEPTED_PORTS: Final = frozenset({443, 80})
@@ -131,6 +134,8 @@ class SidecarDecider(Decider):
         engine: Engine | None = None,
         log: Callable[[Record], None] | None = None,
         admin: Callable[[RequestHead], Answer] | None = None,
+        probe: Callable[[RequestHead], Answer] | None = None,
+        lack: Callable[[], str] = str,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.config = config
@@ -139,7 +144,8 @@ class SidecarDecider(Decider):
         self._names = NoNames() if names is None else names  # one that has no names yet is false
         self._engine = engine
         self._log = log or (lambda _: None)
-        self._admin = admin
+        self._own = {ADMIN: admin, PROBE: probe}
+        self._lack = lack
         self._clock = clock
         self._date = (0, b"")
 
@@ -184,6 +190,9 @@ class SidecarDecider(Decider):
             return Serve()
         if peeked.wire is Wire.TLS and wants_client_certificate(name, peeked.alpn):
             return Refuse(reason="aws_name_wants_client_certificate")
+        lack = self._lack() if peeked.wire is Wire.TLS else ""
+        if lack:
+            return Refuse(reason=lack)
         address = self._engine.wanted() if self._engine is not None and self._needs_engine(peeked) else None
         if address is not None:
             return Handover(address=address)
@@ -206,7 +215,7 @@ class SidecarDecider(Decider):
     def body_wanted(self, connection: Connection, head: RequestHead) -> int:
         """Return how much of the body classification needs."""
         host, port = connection.destination
-        if connection.origin == ADMIN or (connection.origin == REDIRECT and metadata.serves(host, port)):
+        if connection.origin in self._own or (connection.origin == REDIRECT and metadata.serves(host, port)):
             return 0
         return body_wanted(head, name=self._names.name_of(host) or "")
 
@@ -215,8 +224,9 @@ class SidecarDecider(Decider):
         """Choose an upstream and the head it gets, or answer."""
         connection, head = exchange.connection, exchange.head
         host, port = connection.destination
-        if connection.origin == ADMIN:
-            return self._admin(head) if self._admin is not None else Answer(status=404)
+        if connection.origin in self._own:
+            answer = self._own[connection.origin]
+            return answer(head) if answer is not None else Answer(status=404)
         if connection.origin == REDIRECT and metadata.serves(host, port):
             exchange.context = MetadataContext(address=host)
             return metadata.answer(host, head, config=self.config, now=self._clock())
@@ -278,7 +288,7 @@ class SidecarDecider(Decider):
     @override
     def invalid(self, exchange: Exchange | None, status: int, detail: str) -> Answer:
         """Answer a request that can't be understood, in the form of whatever its service speaks, as far as known."""
-        if exchange is None or exchange.connection.origin == ADMIN:
+        if exchange is None or exchange.connection.origin in self._own:
             return Answer(status=status, fields=((b"Content-Type", b"text/plain"),), body=f"{detail}\n".encode())
         return self._error(exchange, status, detail)
 

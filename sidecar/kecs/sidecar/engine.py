@@ -39,7 +39,7 @@ class Engine:
     """See the module. `note` is told of events: `inspect` with its URL, `engine_failed`."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, intermediate: Intermediate, *, inspect: bool, note: Note
+        self, loop: asyncio.AbstractEventLoop, intermediate: Intermediate | None, *, inspect: bool, note: Note
     ) -> None:
         self.secret = secrets.token_hex(24).encode()
         self.way_back = _listener()
@@ -68,7 +68,7 @@ class Engine:
     def renew(self, intermediate: Intermediate) -> None:
         """Have leaves signed by a new intermediate from now on."""
         self._intermediate = intermediate
-        self._tell(self._material())
+        self._tell(self._material(intermediate))
 
     def close(self) -> None:
         """End the process and its sockets."""
@@ -86,12 +86,14 @@ class Engine:
                 process.kill()
                 process.wait()
 
-    def _material(self) -> dict[str, str]:
-        chain, key = self._intermediate.to_pem()
+    @staticmethod
+    def _material(intermediate: Intermediate) -> dict[str, str]:
+        chain, key = intermediate.to_pem()
         return {"chain": chain.decode(), "key": key.decode()}
 
     def _start(self) -> bool:
-        if self._closed or self._failures >= _ATTEMPTS:
+        intermediate = self._intermediate
+        if self._closed or intermediate is None or self._failures >= _ATTEMPTS:
             return False
         if self._front is None:
             self._front = _listener()
@@ -121,7 +123,7 @@ class Engine:
             "secret": self.secret.decode(),
             "inspect": self._inspect,
         }
-        self._tell(settings | self._material())
+        self._tell(settings | self._material(intermediate))
         return True
 
     def _tell(self, facts: Mapping[str, Any]) -> None:

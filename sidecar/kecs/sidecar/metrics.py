@@ -5,6 +5,8 @@ Counting is a dictionary's work; the client library is loaded when somebody asks
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from kecs.relay.decide import Verdict
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 _BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+_RENEWALS: Final = "Intermediates issued, and requests for one that failed, by result."
 _SERIES_MAX: Final = 2000
 """Label values come from clients in part: above this many series, new ones are counted as `other`."""
 
@@ -67,24 +70,48 @@ def _count(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
     counts[key] = counts.get(key, 0) + 1
 
 
-def render(tally: Tally, relay: Mapping[str, int], log_dropped: int) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateCounts:
+    """What is known of the intermediate."""
+
+    not_after: datetime | None = None
+    renewals: Mapping[str, int] = field(default_factory=dict)
+    """By result: issued, or why not."""
+
+
+def render(
+    tally: Tally, relay: Mapping[str, int], log_dropped: int, certificate: CertificateCounts | None = None
+) -> bytes:
     """Return everything in Prometheus' text format."""
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - see the module
 
     registry = CollectorRegistry()
-    registry.register(_Collector(tally, relay, log_dropped))
+    registry.register(_Collector(tally, relay, log_dropped, certificate or CertificateCounts()))
     return generate_latest(registry)
 
 
 class _Collector:
-    def __init__(self, tally: Tally, relay: Mapping[str, int], log_dropped: int) -> None:
+    def __init__(
+        self, tally: Tally, relay: Mapping[str, int], log_dropped: int, certificate: CertificateCounts
+    ) -> None:
         self._tally = tally
         self._relay = relay
         self._log_dropped = log_dropped
+        self._certificate = certificate
 
     def collect(self) -> Iterable["Metric"]:
-        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily  # noqa: PLC0415 - see the module
+        from prometheus_client.core import (  # noqa: PLC0415 - see the module
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+        )
 
+        if self._certificate.not_after is not None:
+            yield GaugeMetricFamily(
+                "kecs_sidecar_certificate_not_after_seconds",
+                "When the intermediate in use ends, in Unix time.",
+                value=self._certificate.not_after.timestamp(),
+            )
         tally = self._tally
         calls = CounterMetricFamily("kecs_sidecar_calls", "AWS calls answered.", labels=("service", "status"))
         for key, count in tally.calls.items():
@@ -98,6 +125,7 @@ class _Collector:
             ("kecs_sidecar_connections", "Decisions on connections.", "verdict", tally.verdicts),
             ("kecs_sidecar_call_failures", "Calls that the backend did not complete.", "reason", tally.failures),
             ("kecs_sidecar_relay", "What the relay counted.", "what", self._relay),
+            ("kecs_sidecar_certificate_renewals", _RENEWALS, "result", self._certificate.renewals),
         ):
             family = CounterMetricFamily(name, text, labels=(label,))
             for value, count in counts.items():

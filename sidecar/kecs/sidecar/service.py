@@ -9,18 +9,22 @@ from typing import Any, Final
 
 from kecs.aws.hosts import is_aws_name
 from kecs.certs.leaf import Intermediate
+from kecs.core.errors import AuthorityError
 from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Dial
 from kecs.relay.original import from_getsockname
 from kecs.relay.relay import Relay, RelayConfig
-from kecs.sidecar import dns_stream
+from kecs.sidecar import certificate, dns_stream
+from kecs.sidecar import renewal as renewals
 from kecs.sidecar.accesslog import LogWriter, Record, timestamp
 from kecs.sidecar.admin import Admin
 from kecs.sidecar.config import EngineMode, SidecarConfig
-from kecs.sidecar.decider import ADMIN, ENGINE, SidecarDecider
+from kecs.sidecar.decider import ADMIN, ENGINE, PROBE, SidecarDecider
 from kecs.sidecar.dns import Allocator, DnsForwarder, Resolvers
 from kecs.sidecar.engine import Engine
-from kecs.sidecar.metrics import render
+from kecs.sidecar.metrics import CertificateCounts, render
+from kecs.sidecar.renewal import Terms
+from kecs.sidecar.renewal_loop import RenewalLoop, Source
 
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
@@ -30,12 +34,15 @@ def _utc_now() -> datetime:
 
 
 class Sidecar:
-    """See the module. All methods belong to the loop's thread; sockets given to it are closed by it."""
+    """See the module. All methods belong to the loop's thread; sockets given to it are closed by it.
+
+    Without an intermediate, until the first `renew`, AWS names are refused; what is passed is passed already.
+    """
 
     def __init__(
         self,
         config: SidecarConfig,
-        intermediate: Intermediate,
+        intermediate: Intermediate | None,
         *,
         log_fd: int,
         dial: Dial | None = None,
@@ -54,23 +61,26 @@ class Sidecar:
         self._forwarders: list[DnsForwarder] = []
         self._streams: set[asyncio.Task[None]] = set()
         self._resolvers = Resolvers(_RESOLV_CONF)
+        self._renewal: RenewalLoop | None = None
         self.engine: Engine | None = None
         if config.engine is not EngineMode.OFF:
             self.engine = Engine(self.loop, intermediate, inspect=config.engine is EngineMode.INSPECT, note=self._note)
+        admin = self._admin()
         self.decider = SidecarDecider(
             config,
             names=self.allocator,
             engine=self.engine,
             log=self.log.write,
-            admin=self._admin().answer,
+            admin=admin.answer,
+            probe=admin.probe,
+            lack=lambda: certificate.lack(self._intermediate, clock()),
             clock=clock,
         )
         self.contexts = Contexts(self._mint)
         self.relay = Relay(self.decider, contexts=self.contexts, config=relay_config, loop=self.loop, dial=dial)
         if self.engine is not None:
             self.relay.listen(self.engine.way_back, origin=ENGINE)
-        if self.engine is not None and config.engine is EngineMode.INSPECT:
-            self.engine.wanted()  # whoever inspects wants to see the page before the first call
+        self._start_inspection()
 
     # sockets
 
@@ -102,6 +112,10 @@ class Sidecar:
         """Serve the admin port from a listening socket."""
         self.relay.listen(sock, origin=ADMIN)
 
+    def serve_probes(self, sock: socket.socket) -> None:
+        """Serve health alone from a listening socket."""
+        self.relay.listen(sock, origin=PROBE)
+
     # the end
 
     async def drain(self, deadline_s: float) -> None:
@@ -113,6 +127,8 @@ class Sidecar:
     def close(self) -> None:
         """Close everything; what the log still holds is written."""
         self._draining = True
+        if self._renewal is not None:
+            self._renewal.stop()
         for forwarder in self._forwarders:
             forwarder.close()
         self._forwarders.clear()
@@ -131,17 +147,41 @@ class Sidecar:
         self.contexts.clear()
         if self.engine is not None:
             self.engine.renew(intermediate)
+        self._start_inspection()
+
+    def follow(self, source: Source, terms: Terms | None = None) -> None:
+        """Have intermediates issued from now on, the first at once."""
+        self._renewal = RenewalLoop(
+            source, loop=self.loop, use=self.renew, note=self._note, clock=self._clock, terms=terms
+        )
+        self._renewal.start()
+
+    def _start_inspection(self) -> None:
+        if self.engine is not None and self.config.engine is EngineMode.INSPECT:
+            self.engine.wanted()  # whoever inspects wants to see the page before the first call
 
     def _admin(self) -> Admin:
         return Admin(
-            certificate_end=lambda: self._intermediate.not_after,
+            certificate=lambda: certificate.problem(self._intermediate, self._trouble(), self._clock()),
             listening=lambda: self._listeners > 0 and not self._draining,
-            metrics=lambda: render(self.decider.tally, self._counters(), self.log.dropped),
+            metrics=self._metrics,
             certificates=self._certificates,
-            clock=self._clock,
         )
 
+    def _trouble(self) -> str:
+        trouble = self._renewal.state.trouble if self._renewal else None
+        return trouble.message if trouble else ""
+
+    def _metrics(self) -> bytes:
+        counts = CertificateCounts(
+            not_after=self._intermediate.not_after if self._intermediate else None,
+            renewals=dict(self._renewal.results) if self._renewal else {},
+        )
+        return render(self.decider.tally, self._counters(), self.log.dropped, counts)
+
     def _mint(self, names: tuple[str, ...]) -> tuple[bytes, bytes, datetime]:
+        if self._intermediate is None:
+            raise AuthorityError("there is no intermediate yet", hint="the decider refuses such connections")
         return self._intermediate.mint(names, self._clock())
 
     def intercepted(self, name: str) -> bool:
@@ -161,13 +201,6 @@ class Sidecar:
         return found | {"leaves_minted": self.contexts.minted, "dns_names": len(self.allocator)}
 
     def _certificates(self) -> dict[str, Any]:
-        certificate = self._intermediate.signer.certificate
-        return {
-            "subject": certificate.subject.rfc4514_string(),
-            "issuer": certificate.issuer.rfc4514_string(),
-            "serial_number": f"{certificate.serial_number:x}",
-            "not_before": certificate.not_valid_before_utc.isoformat(),
-            "not_after": certificate.not_valid_after_utc.isoformat(),
-            "permitted": list(self._intermediate.permitted),
-            "leaves_minted": self.contexts.minted,
-        }
+        told = certificate.described(self._intermediate, self._clock())
+        renewal = renewals.described(self._renewal.state) if self._renewal else {}
+        return told | renewal | {"leaves_minted": self.contexts.minted}
