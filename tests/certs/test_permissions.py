@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from authority_lab import NAMESPACE, SCOPE, Cluster, cluster
-from helm_lab import documents, render
+from helm_lab import KUBERNETES, documents, render, validate
 from kube_lab import Request
 from rbac_lab import Rule, allowed, granted
 
@@ -64,6 +64,14 @@ def test_the_chart_s_permissions_suffice(lab: Cluster, rules: tuple[Rule, ...]) 
     missing = {f"{request.method} {request.path}" for request in asked if not allowed(request, rules)}
     assert missing == set()
     assert {request.method for request in asked} == {"GET", "POST", "PUT", "PATCH", "DELETE"}
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_what_it_makes_is_what_every_version_takes(lab: Cluster, version: str) -> None:
+    made = [request.body for request in everything(lab) if request.method == "POST"]
+    assert {body["kind"] for body in made} == {"ConfigMap", "Event", "Lease", "Secret"}
+    for body in made:
+        validate(body, version)
 
 
 def test_no_other_account_reads_the_root() -> None:
