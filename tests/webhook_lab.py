@@ -76,6 +76,7 @@ class Injector:
         class Connection(http.client.HTTPSConnection):
             def connect(self) -> None:
                 plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as Go's client does
                 self.sock = context.wrap_socket(plain, server_hostname=NAME)
 
         with contextlib.closing(Connection(NAME)) as found:

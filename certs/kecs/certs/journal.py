@@ -1,24 +1,20 @@
 """What the certificate service tells of itself: a log line for each request, and metrics. An edge."""
 
-import contextlib
-import sys
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from kecs.certs.issuance import Denied
+from kecs.certs.lines import Lines
 from kecs.certs.state import Authority
-from kecs.core.events import line
 
 
 class Journal:
     """Lines to a stream, counts to a registry of its own."""
 
-    def __init__(self, stream: TextIO = sys.stdout, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._stream = stream
-        self._clock = clock
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
         self._registry = CollectorRegistry()
         self._issued = Counter("kecs_certs_issued", "Intermediates issued.", registry=self._registry)
         self._denied = Counter(
@@ -27,16 +23,15 @@ class Journal:
         self._seconds = Histogram(
             "kecs_certs_issue_seconds", "Time to answer a request that was granted.", registry=self._registry
         )
+        self._dropped = Gauge("kecs_certs_log_lines_dropped", "Log lines nobody took.", registry=self._registry)
         self._generation = Gauge("kecs_certs_generation", "The generation that signs.", registry=self._registry)
         self._ends = Gauge(
             "kecs_certs_issuer_not_after_seconds", "When the issuer ends, in Unix time.", registry=self._registry
         )
 
     def event(self, name: str, **fields: Any) -> None:
-        """Write one line; a reader that went away is no reason to stop serving."""
-        with contextlib.suppress(OSError):
-            self._stream.write(line(name, self._clock(), fields) + "\n")
-            self._stream.flush()
+        """Write one line."""
+        self._lines.event(name, fields)
 
     def issued(self, issued: Mapping[str, Any], pod: Mapping[str, Any], *, duration_s: float) -> None:
         """Record an intermediate."""
@@ -73,4 +68,5 @@ class Journal:
 
     def metrics(self) -> bytes:
         """Return what Prometheus reads."""
+        self._dropped.set(self._lines.dropped)
         return generate_latest(self._registry)

@@ -16,6 +16,7 @@ from kecs.certs.issuer_files import DIRECTORY, IssuerFiles
 from kecs.certs.journal import Journal
 from kecs.certs.kube import Kube
 from kecs.certs.limits import Limiter
+from kecs.certs.lines import Lines
 from kecs.certs.reviewer import Reviewer
 from kecs.certs.serving import LiveContext, issue
 from kecs.certs.web import Site, everywhere, listen, serve, stopping
@@ -78,7 +79,8 @@ class _Running:
         self._clock = clock
         self._names = options.names
         self._serving_failure = ""
-        self.journal = Journal(clock=clock)
+        self.lines = Lines(clock=clock)
+        self.journal = Journal(self.lines)
         self.files = IssuerFiles(options.directory)
         self.live = LiveContext()
         self.policy = Policy(system_namespace=options.namespace, excluded_namespaces=options.excluded_namespaces)
@@ -145,6 +147,7 @@ async def _serve(options: Options) -> None:
         await serve(sites, stop)
         looking.cancel()
     running.journal.event("stopped")
+    running.lines.close()
 
 
 async def _look(running: _Running) -> None:

@@ -2,18 +2,17 @@
 
 import contextlib
 import queue
-import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from kecs.certs.kube import Kube, KubeError
-from kecs.core.events import line
+from kecs.certs.lines import Lines
 from kecs.injector.verdict import Event, Verdict
 
 _QUEUED_MAX: Final = 500
@@ -29,14 +28,14 @@ class Journal:
     def __init__(
         self,
         kube: Kube | None,
+        lines: Lines,
         *,
         instance: str = "",
-        stream: TextIO = sys.stdout,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._kube = kube
+        self._lines = lines
         self._instance = instance
-        self._stream = stream
         self._clock = clock
         self._queue: queue.Queue[Event | None] = queue.Queue(_QUEUED_MAX)
         self._told: OrderedDict[tuple[str, str, str], float] = OrderedDict()
@@ -49,6 +48,7 @@ class Journal:
         self._seconds = Histogram(
             "kecs_injector_review_seconds", "Time to answer a review.", registry=self._registry, buckets=_BUCKETS
         )
+        self._dropped = Gauge("kecs_injector_log_lines_dropped", "Log lines nobody took.", registry=self._registry)
         self._ends = Gauge(
             "kecs_injector_certificate_not_after_seconds",
             "When the serving certificate ends, in Unix time.",
@@ -68,10 +68,8 @@ class Journal:
             self._queue.put_nowait(None)
 
     def event(self, name: str, fields: Mapping[str, Any]) -> None:
-        """Write one line; a reader that went away is no reason to stop serving."""
-        with contextlib.suppress(OSError):
-            self._stream.write(line(name, self._clock(), fields) + "\n")
-            self._stream.flush()
+        """Write one line."""
+        self._lines.event(name, fields)
 
     def tell(self, verdict: Verdict, *, duration_s: float) -> None:
         """Record one verdict."""
@@ -98,6 +96,7 @@ class Journal:
 
     def metrics(self) -> bytes:
         """Return what Prometheus reads."""
+        self._dropped.set(self._lines.dropped)
         return generate_latest(self._registry)
 
     def _is_news(self, event: Event) -> bool:

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import uvloop
 
 from kecs.certs import health
 from kecs.certs.kube import Kube
+from kecs.certs.lines import Lines
 from kecs.certs.serving import LiveContext, Serving
 from kecs.certs.web import Site, everywhere, listen, serve, stopping
 from kecs.core.errors import ConfigError, KecsError
@@ -87,7 +88,8 @@ async def _serve(options: Options) -> None:
     config = options.document.injection(version("kecs"), system_namespace=options.namespace)
     settings = options.document.registration(system_namespace=options.namespace)
     kube, live = Kube.load(), LiveContext()
-    journal = Journal(kube, instance=options.instance)
+    lines = Lines()
+    journal = Journal(kube, lines, instance=options.instance)
     cluster = Cluster(kube, options.namespace)
 
     def load(serving: Serving) -> None:
@@ -125,14 +127,11 @@ async def _serve(options: Options) -> None:
         asking = group.create_task(_ask_version(cluster, journal))
         await serve(sites, stop)
         asking.cancel()
-    _end(journal, registrar, cluster)
-
-
-def _end(journal: Journal, *parts: Any) -> None:
-    for part in parts:
-        part.close()
+    for one in (registrar, cluster):
+        one.close()
     journal.event("stopped", {})
     journal.close()
+    lines.close()
 
 
 async def _ask_version(cluster: Cluster, journal: Journal) -> None:
