@@ -144,23 +144,41 @@ def test_an_unfit_request_and_an_unfit_pod_are_both_told() -> None:
     assert "csr_weak_key: RSA of 1024 bits" in outcome.message
 
 
-LABELLED = {"metadata": {"labels": {"kecs.io/aws-proxy": "enabled"}}}
-ASKING = {"metadata": {"annotations": {"kecs.io/aws-proxy-enabled": "true"}}}
+def marked(label: str = "", **annotations: str) -> dict[str, Any]:
+    """Make the metadata of a pod or a namespace."""
+    labels = {"kecs.io/aws-proxy": label} if label else {}
+    names = {"mode": "aws-proxy-mode", "switch": "aws-proxy-enabled", "older": "inject-aws-proxy"}
+    given = {f"kecs.io/{names[key]}": value for key, value in annotations.items()}
+    return {"metadata": {"labels": labels, "annotations": given}}
+
+
+ENABLED, SHUT = marked("enabled"), marked("disabled")
+ASKING = marked(switch="true")
 
 
 @pytest.mark.parametrize(
     ("name", "namespace", "found", "expected"),
     [
-        ("kube-system", LABELLED, ASKING, False),
-        ("kecs-system", LABELLED, ASKING, False),
-        ("demo", LABELLED, {}, True),
+        ("kube-system", ENABLED, ASKING, False),
+        ("kecs-system", ENABLED, ASKING, False),
+        ("demo", SHUT, {}, False),
+        ("demo", SHUT, ASKING, False),
+        ("demo", SHUT, marked(mode="sidecar"), False),
+        ("demo", ENABLED, {}, True),
+        ("demo", ENABLED, marked("disabled"), False),
+        ("demo", ENABLED, marked(mode="disabled"), False),
+        ("demo", ENABLED, marked(switch="false"), False),
+        ("demo", ENABLED, marked(switch="false", older="true"), False),
+        ("demo", ENABLED, marked(switch="true", older="false"), True),
         ("demo", NAMESPACE, ASKING, True),
         ("demo", None, ASKING, True),
-        ("demo", NAMESPACE, LABELLED, True),
-        ("demo", NAMESPACE, {"metadata": {"annotations": {"kecs.io/inject-aws-proxy": "true"}}}, True),
+        ("demo", NAMESPACE, marked("enabled"), True),
+        ("demo", NAMESPACE, marked("disabled", mode="sidecar"), False),
+        ("demo", NAMESPACE, marked(mode="sidecar", switch="false"), False),
+        ("demo", NAMESPACE, marked(older="true"), True),
+        ("demo", NAMESPACE, marked(mode="auto"), True),
         ("demo", NAMESPACE, {}, False),
         ("demo", None, {}, False),
-        ("demo", {"metadata": {"labels": {"kecs.io/aws-proxy": "disabled"}}}, {}, False),
     ],
 )
 def test_who_is_opted_in(name: str, namespace: dict[str, Any] | None, found: dict[str, Any], *, expected: bool) -> None:

@@ -279,31 +279,39 @@ def _spec_reasons(
 def is_opted_in(name: str, namespace: Mapping[str, Any] | None, pod: Mapping[str, Any], policy: Policy) -> bool:
     """Say whether the namespace asked for the proxy, or the pod itself did. The first row that fits holds.
 
-    | namespace's name | namespace's label | pod asks | opted in |
+    | namespace's name | namespace's label | pod      | opted in |
     |------------------|-------------------|----------|----------|
     | untouched        | *                 | *        | no       |
+    | other            | disabled          | *        | no       |
+    | other            | *                 | opts out | no       |
     | other            | enabled           | *        | yes      |
-    | other            | *                 | yes      | yes      |
-    | other            | *                 | no       | no       |
+    | other            | *                 | asks     | yes      |
+    | other            | *                 | *        | no       |
 
-    A pod asks with the label `enabled`, or an annotation that names a mode or switches the proxy on.
+    A pod asks with the label `enabled`, or an annotation that names a mode or switches the proxy on; it opts out with
+    the label or the mode `disabled`, or an annotation that switches the proxy off.
     """
-    if name in policy.untouched:
+    metadata = (namespace or {}).get("metadata") or {}
+    label = (metadata.get("labels") or {}).get(SELECTOR_LABEL)
+    if name in policy.untouched or label == _OFF:
         return False
-    if asks(pod):
-        return True
-    if namespace is None:
-        return False
-    labels = (namespace.get("metadata") or {}).get("labels") or {}
-    return bool(labels.get(SELECTOR_LABEL) == SELECTOR_LABEL_VALUE)
+    wish = _wish(pod)
+    return label == SELECTOR_LABEL_VALUE if wish is None else wish
 
 
-def asks(pod: Mapping[str, Any]) -> bool:
-    """Say whether a pod asks for the proxy itself: then its namespace need not be looked at."""
+def _wish(pod: Mapping[str, Any]) -> bool | None:
+    """Say what a pod itself wants; None: whatever its namespace does."""
     metadata = pod.get("metadata") or {}
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    return (
-        labels.get(SELECTOR_LABEL) == SELECTOR_LABEL_VALUE
-        or annotations.get(MODE_ANNOTATION) in {"sidecar", "auto"}
-        or any(annotations.get(name) == "true" for name in (ENABLED_ANNOTATION, LEGACY_ENABLED_ANNOTATION))
-    )
+    label = (metadata.get("labels") or {}).get(SELECTOR_LABEL)
+    annotations = metadata.get("annotations") or {}
+    mode = annotations.get(MODE_ANNOTATION)
+    switch = annotations.get(ENABLED_ANNOTATION, annotations.get(LEGACY_ENABLED_ANNOTATION))
+    if _OFF in {label, mode} or switch == "false":
+        return False
+    asks = label == SELECTOR_LABEL_VALUE or mode in _MODES or switch == "true"
+    return True if asks else None
+
+
+_OFF: Final = "disabled"
+_MODES: Final = frozenset({"sidecar", "auto"})
+"""Those in which a pod has a sidecar."""

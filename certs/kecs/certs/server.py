@@ -5,19 +5,21 @@ issuer signs now. Whatever a client sends is answered below 500; 503 means that 
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from kecs.certs.authority import INTERMEDIATE_LIFETIME, certificate_pem
 from kecs.certs.bundle import fingerprint
 from kecs.certs.csr import SIZE_MAX, read
-from kecs.certs.issuance import Bearer, Denial, Denied, Policy, asks, bearer, decide
+from kecs.certs.issuance import Bearer, Denial, Denied, Policy, bearer, decide
 from kecs.certs.journal import Journal
 from kecs.certs.kube import KubeError
 from kecs.certs.limits import Limiter
@@ -41,7 +43,9 @@ class Service:
     clock: Callable[[], datetime]
     policy: Policy = field(default_factory=Policy)
     limiter: Limiter = field(default_factory=Limiter)
-    lifetime: Any = INTERMEDIATE_LIFETIME
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the limiter counts."""
+    lifetime: timedelta = INTERMEDIATE_LIFETIME
 
 
 def application(service: Service) -> FastAPI:
@@ -53,8 +57,9 @@ def application(service: Service) -> FastAPI:
 
     async def authority(_request: Request) -> Response:
         found = service.authority()
-        return _denial(Denied(reasons=(Denial.NO_ISSUER,))) if found is None else JSONResponse(described(found))
+        return _denial(_without_issuer()) if found is None else JSONResponse(described(found))
 
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_route(INTERMEDIATE_PATH, intermediate, methods=["POST"])
     app.add_route(AUTHORITY_PATH, authority, methods=["GET"])
     return app
@@ -82,9 +87,10 @@ async def _intermediate(service: Service, request: Request) -> Response:
 
 
 type _Issued = dict[str, Any]
+type _Outcome = tuple[Bearer | None, _Issued | Denied]
 
 
-async def _outcome(service: Service, request: Request) -> tuple[Bearer | None, _Issued | Denied]:
+async def _outcome(service: Service, request: Request) -> _Outcome:
     token = _token(request)
     body = await _body(request)
     if body is None:
@@ -93,28 +99,31 @@ async def _outcome(service: Service, request: Request) -> tuple[Bearer | None, _
         return None, Denied(reasons=(Denial.NO_TOKEN,))
     authority = service.authority()
     if authority is None:
-        return None, Denied(reasons=(Denial.NO_ISSUER,), retry_after_s=2)
+        return None, _without_issuer()
+    return await asyncio.to_thread(_asked, service, token, body, authority)  # one visit: each costs as much as signing
+
+
+def _asked(service: Service, token: str, body: bytes, authority: Authority) -> _Outcome:
+    """Ask the API server and decide; blocking, on one of several threads."""
+    who: Bearer | Denied | None = None
     try:
-        status = await asyncio.to_thread(service.reviewer.token, token)
-        who = bearer(status, service.policy)
+        who = bearer(service.reviewer.token(token), service.policy)
         if isinstance(who, Denied):
             return None, who
-        return who, await _granted(service, who, body, authority)
+        return who, _granted(service, who, body, authority)
     except KubeError as error:
-        return None, Denied(
-            reasons=(Denial.API_UNAVAILABLE,), detail=error.message, retry_after_s=error.retry_after_s or 2
-        )
+        away = Denied(reasons=(Denial.API_UNAVAILABLE,), detail=error.message, retry_after_s=error.retry_after_s or 2)
+        return who if isinstance(who, Bearer) else None, away
 
 
-async def _granted(service: Service, who: Bearer, body: bytes, authority: Authority) -> _Issued | Denied:
-    wait = service.limiter.take(who.uid, service.clock().timestamp())
+def _granted(service: Service, who: Bearer, body: bytes, authority: Authority) -> _Issued | Denied:
+    now = service.clock()
+    with service.lock:
+        wait = service.limiter.take(who.uid, now.timestamp())
     if wait:
         return Denied(reasons=(Denial.TOO_MANY,), retry_after_s=wait)
-    now = service.clock()
-    pod = await asyncio.to_thread(service.reviewer.pod, who.namespace, who.pod)
-    namespace = None
-    if pod is not None and not asks(pod):
-        namespace = await asyncio.to_thread(service.reviewer.namespace, who.namespace)
+    pod = service.reviewer.pod(who.namespace, who.pod)
+    namespace = service.reviewer.namespace(who.namespace) if pod is not None else None
     granted = decide(who, pod, namespace, read(body), leads_to=roots_reached(authority, now), policy=service.policy)
     if isinstance(granted, Denied):
         return granted
@@ -127,6 +136,10 @@ async def _granted(service: Service, who: Bearer, body: bytes, authority: Author
         "not_after": chain[0].not_valid_after_utc.isoformat(),
         **described(authority),
     }
+
+
+def _without_issuer() -> Denied:
+    return Denied(reasons=(Denial.NO_ISSUER,), retry_after_s=2)
 
 
 def roots_reached(authority: Authority, now: datetime) -> frozenset[str] | None:
@@ -158,6 +171,11 @@ async def _body(request: Request) -> bytes | None:
         if len(received) > SIZE_MAX:
             return None
     return bytes(received)
+
+
+async def _left(_request: Request, _error: Exception) -> Response:
+    """Answer a client that has left before its request's end: for the server's books alone."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 def _denial(denied: Denied) -> Response:

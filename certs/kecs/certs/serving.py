@@ -90,6 +90,7 @@ class LiveContext:
     def __init__(self, *, minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = minimum
+        self.context.num_tickets = 0  # no caller of ours resumes sessions; two tickets cost a seventh of a handshake
         self.serving: Serving | None = None
 
     def load(self, serving: Serving) -> None:

@@ -68,10 +68,12 @@ def _server(site: Site) -> _Server:
     config = uvicorn.Config(
         site.app,
         log_config=None,
+        log_level="error",  # that somebody sent what is no HTTP is no news
         access_log=False,
         lifespan="off",
         ws="none",
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=1 << 16,
