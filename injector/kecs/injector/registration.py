@@ -14,7 +14,8 @@ from typing import Any, Final
 from cryptography import x509
 
 from kecs.certs import serving
-from kecs.certs.bundle import fingerprint, parse, spell
+from kecs.certs.bundle import parse, spell
+from kecs.certs.ca_bundle import plan
 from kecs.certs.kube import ConflictError, Kube
 from kecs.certs.mirror import Mirror
 from kecs.certs.serving import Serving, covering
@@ -45,6 +46,7 @@ class Registrar:
     failure: str = field(default="the webhook is not registered yet", init=False)
     _served: Serving | None = field(default=None, init=False)
     _served_roots: tuple[x509.Certificate, ...] = field(default=(), init=False)
+    _unwanted: Mapping[str, float] = field(default_factory=dict, init=False)
     _woken: threading.Event = field(default_factory=threading.Event, init=False)
     _ended: threading.Event = field(default_factory=threading.Event, init=False)
     _mirrors: tuple[Mirror, ...] = field(default=(), init=False)
@@ -101,35 +103,35 @@ class Registrar:
         if trust is None or not secret:
             return "the authority has not published its roots and a serving certificate yet"
         offered, offered_roots = _offered(secret)
-        roots = covering(parse(trust.pem.encode(), source="the published roots"), offered_roots, self._served_roots)
+        wanted = covering(parse(trust.pem.encode(), source="the published roots"), offered_roots, self._served_roots)
         found = self.kube.find(f"{PATH}/{INJECTOR_SERVICE}")
-        added = self._repaired(found, roots) if found is not None else False
+        gained = self._repaired(found, wanted) if found is not None else False
         if self._served is None or offered.chain_pem != self._served.chain_pem:
-            if added and self._served is not None:
+            if gained and self._served is not None:
                 time.sleep(self.settle_s)
             self.load(offered)
             self._served, self._served_roots = offered, offered_roots
             self.told("serving_certificate_loaded", {"not_after": offered.not_after.isoformat()})
         if found is None:
-            self._register(roots)
+            self._register(wanted)
         return ""
 
     def _repaired(self, found: Mapping[str, Any], roots: tuple[x509.Certificate, ...]) -> bool:
         """Put a changed registration right; say whether it gained a root."""
-        wanted = configuration(self.settings, spell(roots))
+        planned = plan(ca_bundle(found), roots, self._unwanted, time.monotonic())
+        self._unwanted = planned.unwanted
+        wanted = configuration(self.settings, planned.pem)
         paths = drift(found, wanted)
         if not paths:
             return False
-        before = _fingerprints(ca_bundle(found))
         metadata = {"labels": wanted["metadata"]["labels"], "resourceVersion": found["metadata"]["resourceVersion"]}
         try:
             self.kube.patch(f"{PATH}/{INJECTOR_SERVICE}", {"metadata": metadata, "webhooks": wanted["webhooks"]})
         except ConflictError:
             self.wake()  # somebody was faster: another replica of ours, most likely
             raise
-        gained = bool({fingerprint(root) for root in roots} - before)
-        self.told("webhook_repaired", {"paths": list(paths), "roots": len(roots)})
-        return gained
+        self.told("webhook_repaired", {"paths": list(paths)})
+        return planned.gained
 
     def _register(self, roots: tuple[x509.Certificate, ...]) -> None:
         try:
@@ -149,10 +151,3 @@ def _offered(secret: Mapping[str, str]) -> tuple[Serving, tuple[x509.Certificate
         ) from error
     roots = parse(fields["ca.crt"], source=f"ca.crt of {_SOURCE}")
     return serving.read(fields["tls.crt"], fields["tls.key"], source=_SOURCE), roots
-
-
-def _fingerprints(pem: bytes) -> set[str]:
-    try:
-        return {fingerprint(root) for root in parse(pem, source="caBundle")}
-    except KecsError:
-        return set()
