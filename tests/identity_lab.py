@@ -15,7 +15,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +82,13 @@ class SidecarProcess:
                 except ConnectionRefusedError:
                     assert self.process.poll() is None
 
+    def untold(self, event: str) -> list[dict[str, Any]]:
+        """End it; return all events of that name which nobody has read."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.stdout is not None
+        rest = [json.loads(text) for text in self.process.stdout]
+        return [one for one in rest if one["event"] == event]
+
     def probe(self, path: str) -> tuple[int, str]:
         """Ask as kubelet does."""
         return self.ask(path, port=PROBE_PORT, host=_PROBE_HOST)
@@ -101,7 +108,6 @@ class PodLab:
     got: list[Got]
     state: State
     holder: int
-    stack: ExitStack
 
     @property
     def issuer(self) -> Path:
@@ -164,6 +170,13 @@ class PodLab:
             assert process.stdout is not None
             process.stdout.close()
 
+    def refused(self, **more: str) -> tuple[int, str]:
+        """Start a sidecar that can't run; return its code and what it says."""
+        command = [sys.executable, "-m", "kecs.sidecar"]
+        environment = self.environment(**more)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        return done.returncode, done.stderr
+
     def connect(self, port: int = 443) -> socket.socket:
         """Dial the world, as the pod's program does."""
         return socket.create_connection((AWS, port), timeout=PATIENCE_S)
@@ -203,7 +216,7 @@ def pod_lab(directory: Path) -> Iterator[PodLab]:
         got: list[Got] = []
         port = stack.enter_context(backend(got))
         state = new_state()
-        lab = PodLab(directory=directory, api=api, backend_port=port, got=got, state=state, holder=holder, stack=stack)
+        lab = PodLab(directory=directory, api=api, backend_port=port, got=got, state=state, holder=holder)
         lab.issuer.mkdir()
         write_issuer(lab.issuer, state.authority)
         lab.trust.write_bytes(state.authority.bundle_pem)
@@ -224,9 +237,3 @@ def _mounted(hosts: Path) -> Iterator[int]:
         pid = int(holder.stdout.readline())
         yield pid
         holder.stdin.close()
-
-
-def environment_of(process: subprocess.Popen[Any]) -> Mapping[str, str]:
-    """Read what a process was told."""
-    pairs = Path(f"/proc/{process.pid}/environ").read_text().split("\0")
-    return dict(pair.partition("=")[::2] for pair in pairs if pair)

@@ -28,7 +28,7 @@ from kecs.relay.decide import (
 )
 from kecs.sidecar.accesslog import Record
 from kecs.sidecar.config import EngineMode
-from kecs.sidecar.decider import ADMIN, ENGINE, SidecarDecider
+from kecs.sidecar.decider import ADMIN, ENGINE, PROBE, SidecarDecider
 from kecs.sidecar.routes import without_secrets
 
 S3 = "b.s3.eu-west-1.amazonaws.com"
@@ -308,6 +308,34 @@ def test_the_admin_port_is_not_logged() -> None:
     assert made.body_wanted(on, request("POST", "/", content_type="application/x-www-form-urlencoded")) == 0
     made.record(done)
     assert log == []
+
+
+def test_the_probe_port_is_served_by_who_answers_probes() -> None:
+    made = SidecarDecider(configuration(), admin=lambda _: Answer(status=204), probe=lambda _: Answer(status=202))
+    on = connection("10.0.0.5", 14581, PROBE)
+    assert made.look(on) is Look.SERVE
+    assert made.request(exchange(request("GET", "/livez", Host="localhost"), "", on), b"") == Answer(status=202)
+    nobody = SidecarDecider(configuration()).request(exchange(request("GET", "/"), "", on), b"")
+    assert nobody == Answer(status=404)
+    assert made.body_wanted(on, request("POST", "/", content_type="application/x-www-form-urlencoded")) == 0
+    assert made.invalid(exchange(request("GET", "/"), "", on), 400, "no").body == b"no\n"
+
+
+@pytest.mark.parametrize(
+    ("wire", "name", "expected"),
+    [
+        pytest.param(Wire.TLS, S3, Refuse(reason="no_certificate"), id="TLS to AWS is refused, not passed"),
+        pytest.param(Wire.TLS, "", Refuse(reason="no_certificate"), id="and to an address given out for it"),
+        pytest.param(Wire.HTTP, S3, Serve(), id="HTTP needs no certificate"),
+        pytest.param(Wire.CONNECT, S3, Serve(), id="what follows CONNECT is asked about again"),
+        pytest.param(Wire.TLS, "x.passed.amazonaws.com", Pass(), id="passed names need none either"),
+    ],
+)
+def test_without_a_certificate(wire: Wire, name: str, expected: Verdict) -> None:
+    config = configuration(engine="inspect", pass_hosts=("*.passed.amazonaws.com",))
+    made = SidecarDecider(config, names=Given(), engine=Broken(), lack=lambda: "no_certificate")
+    host = "203.0.113.9" if name else GIVEN
+    assert made.connection(connection(host), Peeked(wire=wire, name=name)) == expected
 
 
 def clock() -> datetime:

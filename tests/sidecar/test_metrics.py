@@ -1,7 +1,9 @@
 """Counters, and their text form."""
 
+from datetime import UTC, datetime
+
 from kecs.relay.decide import Pass, Refuse
-from kecs.sidecar.metrics import Tally, render
+from kecs.sidecar.metrics import CertificateCounts, Tally, render
 
 CALL = {
     "event": "call",
@@ -53,3 +55,14 @@ def test_clients_can_not_make_it_grow_without_end() -> None:
     assert len(tally.calls) == len(tally.events) == 2001
     assert sum(tally.calls.values()) == 5000
     assert tally.calls["other", "other"] == 3000
+
+
+def test_the_intermediate_is_shown_when_there_is_one() -> None:
+    assert not any("certificate_not_after" in line for line in lines(Tally()))
+    ends = datetime(2026, 11, 22, tzinfo=UTC)
+    counts = CertificateCounts(not_after=ends, renewals={"issued": 2, "no_pod": 1})
+    found = render(Tally(), {}, 0, counts).decode().splitlines()
+    (shown,) = [line for line in found if line.startswith("kecs_sidecar_certificate_not_after_seconds ")]
+    assert float(shown.split()[1]) == ends.timestamp()
+    assert 'kecs_sidecar_certificate_renewals_total{result="issued"} 2.0' in found
+    assert 'kecs_sidecar_certificate_renewals_total{result="no_pod"} 1.0' in found

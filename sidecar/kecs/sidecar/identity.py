@@ -85,7 +85,8 @@ class Identity:
     @property
     def url(self) -> str:
         """The service's address, as an error names it."""
-        return f"https://{self.host}" + ("" if self.port == _HTTPS else f":{self.port}")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}" + ("" if self.port == _HTTPS else f":{self.port}")
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
@@ -179,7 +180,7 @@ def denied(status: int, body: bytes, retry_after: str) -> RenewalError:
     return RenewalError(
         reason or Reason.ANSWER_INVALID,
         f"the certificate service answered {status}: {_text(said.get('message') or _shown(body))}",
-        hint=_text(said.get("hint") or ""),
+        hint=_text(said.get("hint") or _OTHER_HINT),
         retry_after_s=after,
         lasting=status in _LASTING,
     )
@@ -199,8 +200,11 @@ def _invalid(why: str) -> RenewalError:
     return RenewalError(
         Reason.ANSWER_INVALID,
         f"the certificate service's answer can't be understood: {why}",
-        hint=f"see that {URL} leads to kecs-certs, of the version of this sidecar",
+        hint=_OTHER_HINT,
     )
+
+
+_OTHER_HINT: Final = f"see that {URL} leads to kecs-certs, of the version of this sidecar, and what its log says"
 
 
 def _shown(body: bytes) -> str:

@@ -83,9 +83,9 @@ class IdentityClient:
             connection.connect()
             connection.sock.settimeout(ANSWER_S)
             connection.request(method, path, body=body, headers=fields)
-            response = connection.getresponse()
-            received = response.read(_ANSWER_MAX)
-            retry_after = response.headers.get("Retry-After", "")
+            with connection.getresponse() as response:  # one that was not read to its end keeps the socket open
+                received = response.read(_ANSWER_MAX)
+                retry_after = response.headers.get("Retry-After", "")
         except ssl.SSLCertVerificationError as error:
             raise RenewalError(
                 Reason.SERVICE_UNTRUSTED,

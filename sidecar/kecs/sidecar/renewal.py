@@ -3,17 +3,18 @@
 An intermediate is replaced at two thirds of its life, and at once when another issuer signs, which is asked every
 minute. Whatever fails, the one in use stays in use. Times of day are UTC and may jump; waits are seconds that pass.
 
-last            held one           next                                    in
---------------  -----------------  --------------------------------------  ----------------------------------------
+last            in use             next                                    in
+--------------  -----------------  --------------------------------------  -------------------------------------------
 nothing         none               issue                                   at once
-issue failed    none               issue                                   0.2 s, doubled up to 5 s
-issue failed    any                poll; issue if the issuer is another,   1 s, doubled up to 5 min
+issue failed    none, or ended     issue                                   up to 0.2 s, doubled up to 5 s
+issue failed    one that holds     poll; issue if the issuer is another,   up to 1 s, doubled up to 5 min
                                    or the time has come
-poll failed     any                poll                                    a minute
-good            any                poll                                    a minute
-any             aged, not valid    issue                                   when it has aged
+poll failed     one                poll                                    a minute; when it has aged, if that is sooner
+good            one                poll                                    the same
+any             aged, not valid    issue                                   see above
 
-A denial that lasts is not asked about every few seconds: it waits as if one were held. Retry-After is the least wait.
+A denial that lasts is not asked about every few seconds: it waits as if one were held. Retry-After is the least wait
+after a failure.
 """
 
 from collections.abc import Mapping
@@ -207,9 +208,10 @@ def aged(state: State, now: datetime) -> Told:
 def wait_s(state: State, now: datetime, terms: Terms, luck: float) -> float:
     """Say how long to wait before the next request; the module's table."""
     trouble, held = state.trouble, state.held
-    least = min(trouble.retry_after_s, _RETRY_AFTER_MAX_S) if trouble else 0.0
+    least = min(trouble.retry_after_s, _RETRY_AFTER_MAX_S) * (1 + terms.jitter * luck) if trouble else 0.0
     if trouble is not None and trouble.act is Act.ISSUE:
-        first, longest = terms.later_s if held is not None or trouble.lasting else terms.first_s
+        serves = held is not None and now < held.not_after
+        first, longest = terms.later_s if serves or trouble.lasting else terms.first_s
         return max(least, _back_off(first, longest, state.failures, luck))
     if held is None:
         return 0.0
