@@ -45,6 +45,7 @@ RUN apt-get update \
 
 # Rules and trust bundle of a pod, then gone. The package needs the standard library only.
 FROM builder AS init-packages
+RUN mkdir -p /opt/kecs/bin && ln -s /usr/local/bin/python3 /opt/kecs/bin/python
 RUN ./image-packages.sh part /opt/kecs kecs/core/__init__.py kecs/core/errors.py kecs/core/names.py kecs/init_container
 
 FROM iptables AS init
@@ -54,7 +55,7 @@ LABEL org.opencontainers.image.title="kecs-init" \
       org.opencontainers.image.description="Redirect rules and trust files of a pod that KECS intercepts"
 # root: the kernel takes rules from nobody else. The pod grants NET_ADMIN and drops the rest.
 USER 0:0
-ENTRYPOINT ["/usr/local/bin/python3", "-m", "kecs.init_container"]
+ENTRYPOINT ["/opt/kecs/bin/python", "-m", "kecs.init_container"]
 
 # The older name of that target.
 FROM init AS init-container

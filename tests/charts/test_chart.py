@@ -118,7 +118,6 @@ def test_the_names_are_those_of_the_code() -> None:
     volumes = find(objects, "Deployment", names.CERTS_SERVICE)["spec"]["template"]["spec"]["volumes"]
     assert volumes[0]["secret"] | {"defaultMode": 0} == {
         "secretName": names.ISSUER_SECRET,
-        "optional": True,
         "defaultMode": 0,
     }
 

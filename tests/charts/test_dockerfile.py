@@ -13,6 +13,7 @@ import pytest
 from helm_lab import ROOT
 
 from kecs.core.names import PROXY_GID, PROXY_UID
+from kecs.injector.containers import PYTHON
 
 ENTRIES = {
     "init": ("0:0", "kecs.init_container"),
@@ -65,6 +66,7 @@ def test_every_image_has_a_target_a_user_a_title_and_an_entry(target: str) -> No
     assert of(target, "USER") == [user]  # only the init container is root
     (entry,) = of(target, "ENTRYPOINT")
     assert ast.literal_eval(entry)[-1] == program
+    assert target == "cli" or ast.literal_eval(entry)[0] == PYTHON  # what the injector's manifests call
     (labels,) = of(target, "LABEL")
     assert re.search(r'org\.opencontainers\.image\.title="kecs', labels)
 
@@ -99,7 +101,7 @@ def test_what_is_shipped_is_made_of_one_trimmed_layer(target: str) -> None:
 
 
 def test_the_init_image_has_all_that_its_program_imports_and_nothing_else() -> None:
-    (run,) = of("init-packages", "RUN")
+    (_link, run) = of("init-packages", "RUN")
     shipped = run.split()[3:]
     wanted = {"kecs/init_container", "kecs/core/__init__.py"}
     for path in (ROOT / "init-container" / "kecs").rglob("*.py"):

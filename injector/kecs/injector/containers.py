@@ -32,7 +32,8 @@ TEMPORARY_VOLUME: Final = "kecs-tmp"
 EMPTY_VOLUME: Final = "kecs-none"
 _API_TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 _TOKEN_SECONDS: Final = 3600
-_PYTHON: Final = "/opt/kecs/bin/python"
+PYTHON: Final = "/opt/kecs/bin/python"
+"""Where every image of ours has its interpreter."""
 
 
 def _memory(name: str, size: str) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def init_container(config: Injection, trust: Trust, resources: Resources | None)
         "name": INIT_CONTAINER,
         "image": config.images.init,
         "imagePullPolicy": config.images.pull_policy,
-        "command": [_PYTHON, "-m", "kecs.init_container"],
+        "command": [PYTHON, "-m", "kecs.init_container"],
         "env": _env(environment),
         "securityContext": _security(0, 0, {"drop": ["ALL"], "add": list(config.capabilities)}),
         **_spelled(resources),
@@ -127,7 +128,7 @@ def sidecar_container(config: Injection, wishes: Wishes, resources: Resources | 
         "image": config.images.sidecar,
         "imagePullPolicy": config.images.pull_policy,
         "restartPolicy": "Always",
-        "command": [_PYTHON, "-m", "kecs.sidecar"],
+        "command": [PYTHON, "-m", "kecs.sidecar"],
         "ports": [{"name": "kecs-probe", "containerPort": PROBE_PORT, "protocol": "TCP"}],
         "env": [*_fields(), *_env(_sidecar_environment(config, wishes))],
         "securityContext": _security(PROXY_UID, PROXY_GID, {"drop": ["ALL"]}),
