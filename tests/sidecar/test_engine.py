@@ -1,5 +1,6 @@
 """The second engine: HTTP/2 for clients that offer nothing else, a page for people who want to look."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -21,6 +22,7 @@ import h2.events
 import pytest
 from sidecar_service_lab import PATIENCE_S, Got, Lab, authority, backend, laboratory
 
+from kecs.sidecar.engine import Engine
 from kecs.sidecar.routes import ENGINE_FIELD
 
 S3 = "b.s3.eu-west-1.amazonaws.com"
@@ -165,6 +167,22 @@ def test_whoever_guesses_the_way_back_gets_nothing(tmp_path: Path) -> None:
             sock.sendall(f"GET /k HTTP/1.1\r\nHost: {S3}\r\nX-KECS-Engine: guess\r\n\r\n".encode())
             assert sock.recv(100).startswith(b"HTTP/1.1 403")
     assert got == []
+
+
+def test_it_does_not_start_before_there_is_an_intermediate() -> None:
+    told: list[str] = []
+
+    async def wanted() -> list[bool]:
+        engine = Engine(asyncio.get_running_loop(), None, inspect=False, note=lambda event, _: told.append(event))
+        try:
+            before = engine.wanted() is not None
+            engine.renew(authority()[1])
+            return [before, engine.wanted() is not None]
+        finally:
+            engine.close()
+
+    assert asyncio.run(wanted()) == [False, True]
+    assert told == []
 
 
 KILLED = """

@@ -296,6 +296,7 @@ def test_asking(files: Path) -> None:
     (poll, post, _) = found.asked
     assert poll[:2] == ("GET", "/v1/authority")
     assert "Authorization" not in poll[2]
+    assert poll[2]["Connection"] == "close"
     assert post[:2] == ("POST", "/v1/intermediate")
     assert post[2]["Authorization"] == "Bearer secret"
     asked = read(post[3])
