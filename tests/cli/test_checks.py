@@ -67,7 +67,7 @@ def healthy() -> Observed:
 def test_a_healthy_cluster_passes_everything() -> None:
     results = run(healthy())
     assert [result.check.name for result in results if result.status is not Status.PASSED] == []
-    assert len(results) == len(CHECKS)
+    assert {check.name for check in CHECKS} - {result.check.name for result in results} == {"leak-probe"}
 
 
 def changed(**values: Any) -> Callable[[], Observed]:

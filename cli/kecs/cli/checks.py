@@ -26,6 +26,8 @@ class Check:
     needs: str = ""
     """The field of Observed without which there is no verdict."""
     fatal: bool = False
+    on_request: bool = False
+    """Left out unless it was observed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ def run(observed: Observed) -> tuple[Result, ...]:
     """Judge everything, up to a fatal failure."""
     results: list[Result] = []
     for check in CHECKS:
+        if check.on_request and getattr(observed, check.needs) is None and check.needs not in observed.unread:
+            continue
         results.append(Result(check=check, findings=_findings(check, observed)))
         if check.fatal and results[-1].status is Status.FAILED:
             break
@@ -153,6 +157,8 @@ CHECKS: Final[tuple[Check, ...]] = (
         judge=judges.uninjected,
         needs="pods",
     ),
-    Check(name="leak-probe", category="Leaks", title="nothing gets out", judge=judges.leak, needs="leak"),
+    Check(
+        name="leak-probe", category="Leaks", title="nothing gets out", judge=judges.leak, needs="leak", on_request=True
+    ),
 )
 """Every check, in order."""

@@ -3,6 +3,7 @@
 import click
 
 from kecs.cli.certs import certs_group
+from kecs.cli.check import check_command
 from kecs.cli.explain import explain_command
 from kecs.cli.inject import inject_command, uninject_command
 
@@ -13,6 +14,7 @@ def proxy_group() -> None:
 
 
 proxy_group.add_command(certs_group)
+proxy_group.add_command(check_command)
 proxy_group.add_command(explain_command)
 proxy_group.add_command(inject_command)
 proxy_group.add_command(uninject_command)
