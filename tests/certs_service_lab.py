@@ -1,19 +1,15 @@
 """The certificate service as it runs in a cluster: its own process, a fake API server, an issuer in a directory."""
 
-import contextlib
-import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kube_lab import ApiServer
+from process_lab import Logged
 
 from kecs.certs.outcome import State
 from kecs.certs.records import encode_authority
@@ -60,24 +56,12 @@ def review(name: str = "app", uid: str = "uid-app", **changes: Any) -> dict[str,
     return {"authenticated": True, "audiences": ["kecs.io/certs"], "user": user} | changes
 
 
-@dataclass(slots=True, kw_only=True)
-class CertsService:
+@dataclass(slots=True)
+class CertsService(Logged):
     """A running service."""
 
-    process: subprocess.Popen[str]
-    port: int
-    health_port: int
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-    def next_line(self, event: str) -> dict[str, Any]:
-        """Read the log up to the next event of that name."""
-        assert self.process.stdout is not None
-        for text in self.process.stdout:
-            found: dict[str, Any] = json.loads(text)
-            self.lines.append(found)
-            if found["event"] == event:
-                return found
-        raise AssertionError(f"the log ended without {event}: {self.lines}")
+    port: int = 0
+    health_port: int = 0
 
 
 @contextmanager
@@ -90,21 +74,7 @@ def certs_service(
         "KECS_CERTS_ISSUER_DIRECTORY": str(issuer),
         "KECS_CERTS_PORT": str(port),
         "KECS_CERTS_HEALTH_PORT": "0",
-        "PYTHONUNBUFFERED": "1",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kecs.certs", "serve"],
-        env=variables | (environment or {}),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    service = CertsService(process=process, port=0, health_port=0)
-    try:
+    with CertsService.module("kecs.certs", "serve", environment=variables | (environment or {})) as service:
         service.port, service.health_port = service.next_line("serving")["ports"]
         yield service
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        process.wait(20)
-        assert process.stdout is not None
-        process.stdout.close()

@@ -4,11 +4,8 @@ import contextlib
 import http.client
 import json
 import os
-import signal
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +15,7 @@ from typing import Any
 
 from certs_service_lab import SCOPE
 from kube_lab import ApiError, ApiServer
+from process_lab import Logged
 
 from kecs.certs.kube import Kube
 from kecs.certs.outcome import State
@@ -42,24 +40,12 @@ def publish(api: ApiServer, directory: Path, state: State) -> None:
 
 
 @dataclass(slots=True)
-class Injector:
+class Injector(Logged):
     """A running injector."""
 
-    api: ApiServer
-    process: subprocess.Popen[str]
+    api: ApiServer = field(default_factory=ApiServer)
     port: int = 0
     health_port: int = 0
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-    def next_line(self, event: str) -> dict[str, Any]:
-        """Read the log up to the next event of that name."""
-        assert self.process.stdout is not None
-        for text in self.process.stdout:
-            found: dict[str, Any] = json.loads(text)
-            self.lines.append(found)
-            if found["event"] == event:
-                return found
-        raise AssertionError(f"the log ended without {event}: {self.lines}")
 
     @property
     def registered(self) -> dict[str, Any] | None:
@@ -125,18 +111,8 @@ def injector(api: ApiServer, directory: Path, *, document: str = DOCUMENT) -> It
         "KECS_INJECTOR_HEALTH_PORT": "0",
         "POD_NAME": "kecs-injector-0",
         "POD_NAMESPACE": "kecs-system",
-        "PYTHONUNBUFFERED": "1",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kecs.injector"], env=variables, stdout=subprocess.PIPE, text=True
-    )
-    found = Injector(api, process)
-    try:
+    with Injector.module("kecs.injector", environment=variables) as found:
+        found.api = api
         found.port, found.health_port = found.next_line("serving")["ports"]
         yield found
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        process.wait(20)
-        assert process.stdout is not None
-        process.stdout.close()
