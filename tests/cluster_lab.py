@@ -33,6 +33,7 @@ from webhook_lab import Injector, injector, new_state, publish
 
 from kecs.certs.kube import Kube
 from kecs.certs.outcome import State
+from kecs.core.names import SIDECAR_CONTAINER
 
 EMULATOR_NAME: Final = "kecs-emulator.kecs-system.svc"
 EMULATOR_PORT: Final = 4566
@@ -79,9 +80,16 @@ class Cluster:
         return self.kube.create("/api/v1/namespaces/demo/pods", given)
 
     @contextmanager
-    def pod(self, given: Json, *, start: bool = True) -> Iterator[Pod]:
-        """Have a pod admitted, scheduled and run; at the end it is deleted."""
+    def pod(self, given: Json, *, poll_s: float = 0) -> Iterator[Pod]:
+        """Have a pod admitted, scheduled and run; at the end it is deleted.
+
+        `poll_s`: how often the sidecar asks for another issuer, a minute else. It is the one thing that is not the
+        injector's.
+        """
         manifest = self.admitted(given)
+        if poll_s:
+            sidecar = next(one for one in manifest["spec"]["initContainers"] if one["name"] == SIDECAR_CONTAINER)
+            sidecar["env"].append({"name": "KECS_SIDECAR_POLL_S", "value": str(poll_s)})
         self._pods += 1
         ip, uid = f"10.244.0.{self._pods}", manifest["metadata"]["uid"]
         name, token = manifest["metadata"]["name"], f"token-of-{uid}"
@@ -91,8 +99,7 @@ class Cluster:
         place = self.directory / f"{name}-{self._pods}"
         try:
             with pod(manifest, place, outside=self.outside, ip=ip, nameservers=(DNS,), token=token) as made:
-                if start:
-                    made.start()
+                made.start()
                 yield made
         finally:
             self.api.remove("pods", name, "demo")
@@ -215,7 +222,7 @@ def _site(site: Authority) -> Callable[[socket.socket], None]:
 
     def answer(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as tls:
-            tls.recv(1)
+            tls.recv(4096)
             tls.sendall(b"the site")
 
     return answer
