@@ -44,7 +44,7 @@ _AGAIN_S: Final = 2.0
 )
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def check_command(**flags: Any) -> int:
-    """Look at a cluster: is everything as it should be, and if not, why.
+    """Say what is wrong with a cluster, and what to do about it.
 
     Nothing is changed: a pod is made in a dry run only. The exit code is 0
     when nothing failed (warnings don't count), 1 when something did.

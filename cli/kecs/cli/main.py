@@ -20,6 +20,7 @@ def cli() -> None:
     \b
     kecs run -- python app.py    an unmodified program, on this machine
     kecs config show             every setting, and where it came from
+    kecs proxy check             what is wrong with a cluster, and what to do
     kecs proxy certs status      the certificates, and who trusts them
     """  # noqa: D301 - click's own mark: the paragraph keeps its lines
 
