@@ -152,7 +152,8 @@ def cluster(directory: Path) -> Iterator[Cluster]:
             site=Authority(),
         )
         stack.callback(made.stop_emulator)
-        stack.enter_context(_serving((DNS, 53), _names(made), stream=False))
+        for answer, stream in zip(_names(made), (False, True), strict=True):
+            stack.enter_context(_serving((DNS, 53), answer, stream=stream))
         stack.enter_context(_serving((SITE, 443), _site(made.site), stream=True))
         stack.enter_context(_serving((SITE, 443), lambda one: one[1].sendto(b"the site", one[2]), stream=False))
         stack.enter_context(_serving((AWS, 443), lambda one: made.leaked.append(str(one)), stream=True))
@@ -192,12 +193,12 @@ def _serving(address: tuple[str, int], answer: Callable[[Any], object], *, strea
             thread.join(PATIENCE_S)
 
 
-def _names(made: Cluster) -> Callable[[Any], None]:
-    """Answer as a cluster's DNS without any other to ask."""
+def _names(made: Cluster) -> tuple[Callable[[Any], object], Callable[[Any], object]]:
+    """Answer as a cluster's DNS without any other to ask: datagrams, and streams."""
     known = {f"{name}{end}": address for name, address in SERVICES.items() for end in (".", ".cluster.local.")}
 
-    def answer(request: tuple[bytes, socket.socket, Any]) -> None:
-        query = dns.message.from_wire(request[0])
+    def answer(asked: bytes) -> bytes:
+        query = dns.message.from_wire(asked)
         question = query.question[0]
         name = question.name.to_text().lower()
         made.asked.append(name)
@@ -206,9 +207,14 @@ def _names(made: Cluster) -> Callable[[Any], None]:
             response.set_rcode(dns.rcode.NXDOMAIN)
         elif question.rdtype == dns.rdatatype.A:
             response.answer.append(dns.rrset.from_text(question.name, 5, "IN", "A", known[name]))
-        request[1].sendto(response.to_wire(), request[2])
+        return response.to_wire()
 
-    return answer
+    def stream(connection: socket.socket) -> None:
+        length = int.from_bytes(connection.recv(2))
+        said = answer(connection.recv(length))
+        connection.sendall(len(said).to_bytes(2) + said)
+
+    return (lambda one: one[1].sendto(answer(one[0]), one[2])), stream
 
 
 def _site(site: Authority) -> Callable[[socket.socket], None]:

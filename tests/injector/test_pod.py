@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from certs_lab import stepped
 from certs_service_lab import SCOPE, SERVICE_NAME
-from cluster_lab import AWS, EMULATOR_NAME, SERVICES, SITE, SITE_NAME, Cluster, cluster
+from cluster_lab import AWS, DNS, EMULATOR_NAME, SERVICES, SITE, SITE_NAME, Cluster, cluster
 from cryptography.hazmat.primitives.serialization import Encoding
 from pod_lab import Pod
 from relay_lab import Authority
@@ -82,6 +82,10 @@ import ssl, sys, urllib.request
 context = ssl.create_default_context(cafile=sys.argv[2])
 print(urllib.request.urlopen(f"https://{sys.argv[1]}", context=context).status)
 """
+LOOKUP = """
+import dns.message, dns.query, sys
+print(dns.query.tcp(dns.message.make_query(sys.argv[2], "A"), sys.argv[1], 20).answer[0][0])
+"""
 DIAL = """
 import socket, sys
 for port in sys.argv[2:]:
@@ -134,6 +138,14 @@ def test_aws_names_need_no_dns_server_at_all(made: Cluster) -> None:
     with made.pod(app("no-dns", hostAliases=aliases, dnsPolicy="None", dnsConfig=nobody)) as pod:
         assert pod.python(ACCOUNT) == "000000000000"
     assert made.asked[asked:] == []
+
+
+@pytest.mark.parametrize("name", [S3, EMULATOR_NAME])
+def test_names_are_looked_up_over_tcp_too(made: Cluster, name: str) -> None:
+    """As clients do when an answer was too long for a datagram, and some always."""
+    with made.pod(app("stream")) as pod:
+        found = pod.python(LOOKUP, DNS, name)
+    assert found == SERVICES[name] if name in SERVICES else found.startswith("198.19.")
 
 
 def test_environment_mode_needs_no_sidecar(made: Cluster) -> None:

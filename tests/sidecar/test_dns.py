@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -275,3 +276,29 @@ def test_over_tcp_what_is_no_answer_is_not_handed_on(said: bytes) -> None:
 @pytest.mark.parametrize("garbage", [b"", b"x", b"\0" * 11, bytes([0, 0, 0x80]) + bytes(20)])
 def test_over_tcp_what_is_no_query_ends_the_connection(garbage: bytes) -> None:
     assert over_tcp(garbage, ask(S3).to_wire()) == []
+
+
+def test_streams_come_from_a_listener_up_to_a_bound() -> None:
+    async def talk() -> tuple[list[bytes], dict[str, int]]:
+        loop = asyncio.get_running_loop()
+
+        def answering(sock: socket.socket) -> Coroutine[Any, Any, None]:
+            return dns_stream.serve(sock, Allocator(), intercepted=is_aws_name, servers=tuple)
+
+        streams, query = dns_stream.DnsStreams(loop, answering, most=1), ask(S3).to_wire()
+        listener = socket.create_server(("127.0.0.1", 0))
+        streams.listen(listener)
+        first, writing = await asyncio.open_connection(*listener.getsockname())
+        writing.write(len(query).to_bytes(2) + query)
+        said = [await first.read(4096)]
+        second, other = await asyncio.open_connection(*listener.getsockname())
+        said.append(await second.read(4096))
+        streams.close()
+        for one in (writing, other):
+            one.close()
+        assert listener.fileno() == -1
+        return said, streams.counters
+
+    (first, second), counters = asyncio.run(talk())
+    assert dns.message.from_wire(first[2:]).answer[0][0].to_text() == "198.19.0.1"
+    assert (second, counters) == (b"", {"streams_over_limit": 1})

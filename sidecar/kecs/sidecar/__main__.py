@@ -137,6 +137,8 @@ def _serve(sidecar: Sidecar, environment: Mapping[str, str], ports: Mapping[str,
         sidecar.serve_tcp(_listen(host, ports["RELAY"]), from_redirect)
     if environment.get("KECS_SIDECAR_DNS") == "capture":
         sidecar.serve_dns([_bind(host, ports["DNS"]) for host in _addresses()])
+        for host in _addresses():
+            sidecar.serve_dns_streams(_listen(host, ports["DNS"]))
     sidecar.serve_admin(_listen(environment.get("KECS_SIDECAR_ADMIN_HOST") or _LOOPBACKS[0], ports["ADMIN"]))
     if environment.get("KECS_SIDECAR_PROBE_HOST"):
         sidecar.serve_probes(_listen(environment["KECS_SIDECAR_PROBE_HOST"], ports["PROBE"]))

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from kecs.sidecar.dns_names import Allocator, is_query, reply_to, server_failure
 
@@ -12,6 +12,67 @@ _PORT: Final = 53
 _LENGTH: Final = 2
 _ID: Final = 2
 _IDLE_S: Final = 10.0
+_STREAMS_MAX: Final = 256
+_PAUSE_S: Final = 0.1
+
+
+class DnsStreams:
+    """Connections that DNS is spoken on, each served on a task of its own, up to a bound; and where they come from."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answering: Callable[[socket.socket], Coroutine[Any, Any, None]],
+        *,
+        most: int = _STREAMS_MAX,
+    ) -> None:
+        self._loop = loop
+        self._answering = answering
+        self._most = most
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: list[socket.socket] = []
+        self.counters = {"streams_over_limit": 0}
+
+    def listen(self, listener: socket.socket) -> None:
+        """Accept on a listening socket, which is closed at the end."""
+        listener.settimeout(0)
+        self._listeners.append(listener)
+        self._loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def serve(self, sock: socket.socket) -> None:
+        """Serve a connected, non-blocking socket, and close it."""
+        if len(self._tasks) >= self._most:
+            self.counters["streams_over_limit"] += 1
+            sock.close()
+            return
+        task = self._loop.create_task(self._answering(sock))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Close listeners and connections."""
+        for listener in self._listeners:
+            self._loop.remove_reader(listener.fileno())
+            listener.close()
+        self._listeners.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:  # without descriptors the connection stays in the backlog
+            self._loop.remove_reader(listener.fileno())
+            self._loop.call_later(_PAUSE_S, self._resume, listener)
+            return
+        sock.settimeout(0)
+        self.serve(sock)
+
+    def _resume(self, listener: socket.socket) -> None:
+        if listener in self._listeners:
+            self._loop.add_reader(listener.fileno(), self._accept, listener)
 
 
 async def _read(loop: asyncio.AbstractEventLoop, sock: socket.socket, count: int) -> bytes:

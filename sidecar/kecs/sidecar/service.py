@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from kecs.sidecar.admin import Admin
 from kecs.sidecar.config import EngineMode, SidecarConfig
 from kecs.sidecar.decider import ADMIN, ENGINE, PROBE, SidecarDecider
 from kecs.sidecar.dns import Allocator, DnsForwarder, Resolvers
+from kecs.sidecar.dns_stream import DnsStreams
 from kecs.sidecar.engine import Engine
 from kecs.sidecar.metrics import CertificateCounts, render
 from kecs.sidecar.renewal import Terms
@@ -59,8 +60,8 @@ class Sidecar:
         self._draining = False
         self._listeners = 0
         self._forwarders: list[DnsForwarder] = []
-        self._streams: set[asyncio.Task[None]] = set()
         self._resolvers = Resolvers(_RESOLV_CONF)
+        self._streams = DnsStreams(self.loop, self._answering)
         self._renewal: RenewalLoop | None = None
         self.engine: Engine | None = None
         if config.engine is not EngineMode.OFF:
@@ -99,14 +100,13 @@ class Sidecar:
         self._forwarders.append(forwarder)
         forwarder.start()
 
+    def serve_dns_streams(self, sock: socket.socket) -> None:
+        """Answer DNS over TCP from a listening socket."""
+        self._streams.listen(sock)
+
     def serve_dns_stream(self, sock: socket.socket) -> None:
         """Answer DNS over TCP on a connected, non-blocking socket."""
-        answering = dns_stream.serve(
-            sock, self.allocator, intercepted=self.intercepted, servers=self._resolvers.servers
-        )
-        task = self.loop.create_task(answering)
-        self._streams.add(task)
-        task.add_done_callback(self._streams.discard)
+        self._streams.serve(sock)
 
     def serve_admin(self, sock: socket.socket) -> None:
         """Serve the admin port from a listening socket."""
@@ -132,8 +132,7 @@ class Sidecar:
         for forwarder in self._forwarders:
             forwarder.close()
         self._forwarders.clear()
-        for stream in self._streams:
-            stream.cancel()
+        self._streams.close()
         self.relay.close()
         if self.engine is not None:
             self.engine.close()
@@ -189,14 +188,17 @@ class Sidecar:
         # What is passed must reach its real address.
         return self.config.dns_capture and is_aws_name(name) and not self.config.passes(name)
 
+    def _answering(self, sock: socket.socket) -> Coroutine[Any, Any, None]:
+        return dns_stream.serve(sock, self.allocator, intercepted=self.intercepted, servers=self._resolvers.servers)
+
     def _note(self, event: str, facts: Mapping[str, Any]) -> None:
         record: Record = {"time": timestamp(self._clock()), "event": event, **facts}
         self.log.write(record)
 
     def _counters(self) -> dict[str, int]:
         found = dict(self.relay.counters)
-        for forwarder in self._forwarders:
-            for key, count in forwarder.counters.items():
+        for counters in (*(one.counters for one in self._forwarders), self._streams.counters):
+            for key, count in counters.items():
                 found[f"dns_{key}"] = found.get(f"dns_{key}", 0) + count
         return found | {"leaves_minted": self.contexts.minted, "dns_names": len(self.allocator)}
 
