@@ -101,7 +101,7 @@ def test_an_unmodified_program_calls_s3_dynamodb_and_sts(made: Cluster) -> None:
     with made.pod(app("job", "python", "-c", CALLS)) as pod:
         assert pod.running["app"].wait() == 0, pod.running["app"].said() + pod.running[SIDECAR_CONTAINER].said()
         assert pod.running["app"].said() == "7 000000000000\n"
-    assert not [name for name in made.asked if name.endswith(".amazonaws.com.")]
+    assert not [name for name in made.asked if "amazonaws" in name]
     assert not made.leaked
 
 

@@ -63,6 +63,48 @@ def test_other_names_are_forwarded(name: str) -> None:
     assert reply_to(ask(name).to_wire(), Allocator(), is_aws_name) is None
 
 
+SEARCH = ("demo.svc.cluster.local", "corp.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        pytest.param(f"{S3}.demo.svc.cluster.local", dns.rcode.NXDOMAIN, id="below the namespace's domain"),
+        pytest.param(f"{S3.upper()}.Corp.Example", dns.rcode.NXDOMAIN, id="in any case"),
+        pytest.param(S3, dns.rcode.NOERROR, id="as it is"),
+        pytest.param("emulator.demo.svc.cluster.local", None, id="another name there"),
+        pytest.param(f"{S3}.cluster.local", None, id="below a domain that is not searched"),
+        pytest.param(f"{S3}corp.example", None, id="another domain"),
+    ],
+)
+def test_aws_names_are_not_looked_for_in_the_search_list(name: str, code: dns.rcode.Rcode | None) -> None:
+    raw = reply_to(ask(name).to_wire(), Allocator(), is_aws_name, SEARCH)
+    assert (dns.message.from_wire(raw).rcode() if raw else None) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "domains"),
+    [
+        ("nameserver 10.0.0.1\n", []),
+        ("search a.example. B.example\nnameserver 10.0.0.1\n", ["a.example", "b.example"]),
+        ("search a.example\ndomain c.example\n", ["c.example"]),
+        ("search .\n", []),
+        ("search\n", []),
+    ],
+)
+def test_the_search_list_is_the_machines(text: str, domains: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    assert Resolvers(path).search() == []
+    path.write_text(text)
+    assert Resolvers(path).search() == domains
+
+
+def test_the_forwarder_reads_the_search_list(tmp_path: Path) -> None:
+    raw, counters = run(ask(f"{S3}.demo.example").to_wire(), "search demo.example\n", tmp_path)
+    assert dns.message.from_wire(raw).rcode() == dns.rcode.NXDOMAIN
+    assert counters == {"answered": 1, "forwarded": 0, "failed": 0, "dropped": 0}
+
+
 def test_a_full_range_gives_no_more_addresses_and_forgets_none() -> None:
     allocator = Allocator("198.19.0.0/29", limit=99)
     given_out = [allocator.address_of(f"{index}.amazonaws.com") for index in range(8)]

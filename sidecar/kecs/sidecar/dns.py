@@ -27,29 +27,47 @@ type _Ancillary = list[tuple[int, int, bytes]]
 
 @dataclass(slots=True)
 class Resolvers:
-    """The machine's own resolvers, as its resolv.conf names them now."""
+    """The machine's own resolvers and search list, as its resolv.conf names them now."""
 
     path: Path
     _stamp: tuple[int, int] = (0, 0)
     _servers: list[str] = field(default_factory=list)
+    _search: list[str] = field(default_factory=list)
 
     def servers(self) -> list[str]:
-        """Return the addresses, reading the file again when it has changed."""
+        """Return the addresses."""
+        self._read()
+        return self._servers
+
+    def search(self) -> list[str]:
+        """Return the domains that clients put after names, without final dots."""
+        self._read()
+        return self._search
+
+    def _read(self) -> None:
+        """Read the file again when it has changed."""
         try:
             status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_ino)
             if stamp != self._stamp:
-                self._servers = _nameservers(self.path.read_text(encoding="utf-8", errors="replace"))
+                text = self.path.read_text(encoding="utf-8", errors="replace")
+                self._servers, self._search = _nameservers(text), _search(text)
                 self._stamp = stamp
         except OSError:
-            self._servers, self._stamp = [], (0, 0)
-        return self._servers
+            self._servers, self._search, self._stamp = [], [], (0, 0)
 
 
 def _nameservers(text: str) -> list[str]:
     words = (line.split() for line in text.splitlines())
     found = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
     return found or ["127.0.0.1"]  # what resolv.conf(5) says of a file that names none
+
+
+def _search(text: str) -> list[str]:
+    """Read the last line of either kind, which is the one that holds (resolv.conf(5))."""
+    lines = [line.split() for line in text.splitlines()]
+    found = [line[1:] for line in lines if line[:1] in (["search"], ["domain"])] or [[]]
+    return [domain.rstrip(".").lower() for domain in found[-1] if domain.strip(".")]
 
 
 @dataclass(slots=True, eq=False)
@@ -122,7 +140,7 @@ class DnsForwarder:
         if not is_query(data):
             self.counters["dropped"] += 1
             return
-        reply = reply_to(data, self._allocator, self._intercepted)
+        reply = reply_to(data, self._allocator, self._intercepted, self._resolvers.search())
         if reply is not None:
             self.counters["answered"] += 1
             self._send(sock, reply, peer, ancillary)

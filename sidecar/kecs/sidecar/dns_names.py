@@ -1,6 +1,6 @@
 """What is answered to DNS queries: AWS names get addresses of ours, everything else is somebody else's. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Final
 
@@ -73,10 +73,15 @@ def server_failure(data: bytes) -> bytes:
         return error_reply(data, dns.rcode.SERVFAIL)
 
 
-def reply_to(data: bytes, allocator: Allocator, intercepted: Callable[[str], bool]) -> bytes | None:
+def reply_to(
+    data: bytes, allocator: Allocator, intercepted: Callable[[str], bool], search: Sequence[str] = ()
+) -> bytes | None:
     """Return the reply to a query about an AWS name, or to what is no query; None for what is to be forwarded.
 
     Only questions of class IN with one name are ours. Everything else is left to who understands it.
+
+    With `ndots:5`, as in pods, an AWS name is first asked for below each domain of `search`: there is none there. A
+    resolver without internet that says so late costs seconds per lookup, and after its SERVFAIL musl asks no further.
     """
     try:
         query = dns.message.from_wire(data, ignore_trailing=True)
@@ -84,13 +89,22 @@ def reply_to(data: bytes, allocator: Allocator, intercepted: Callable[[str], boo
             return None
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
-        if question.rdclass != dns.rdataclass.IN or not intercepted(name):
+        ours, below = intercepted(name), _is_below(name, search, intercepted)
+        if question.rdclass != dns.rdataclass.IN or not (ours or below):
             return None
         reply = dns.message.make_response(query, recursion_available=True)
-        _answer(reply, question, allocator.address_of(name))
+        if ours:
+            _answer(reply, question, allocator.address_of(name))
+        else:
+            reply.set_rcode(dns.rcode.NXDOMAIN)
         return reply.to_wire()
     except (dns.exception.DNSException, ValueError, NotImplementedError):
         return error_reply(data, dns.rcode.FORMERR)
+
+
+def _is_below(name: str, search: Sequence[str], intercepted: Callable[[str], bool]) -> bool:
+    """Say whether a name is one of ours with a domain of the search list after it."""
+    return any(name.endswith(f".{domain}") and intercepted(name.removesuffix(f".{domain}")) for domain in search)
 
 
 def _answer(reply: dns.message.Message, question: dns.rrset.RRset, address: str | None) -> None:

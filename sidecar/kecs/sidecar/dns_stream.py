@@ -109,6 +109,7 @@ async def serve(
     *,
     intercepted: Callable[[str], bool],
     servers: Callable[[], Sequence[str]],
+    search: Callable[[], Sequence[str]] = tuple,
     port: int = _PORT,
     timeout_s: float = 5.0,
 ) -> None:
@@ -118,7 +119,7 @@ async def serve(
         while query := await asyncio.wait_for(_message(loop, sock), _IDLE_S):
             if not is_query(query):
                 return
-            reply = reply_to(query, allocator, intercepted) or b""
+            reply = reply_to(query, allocator, intercepted, search()) or b""
             for server in () if reply else servers():
                 with contextlib.suppress(OSError, TimeoutError):
                     reply = await asyncio.wait_for(_ask(loop, server, port, query), timeout_s)

@@ -189,7 +189,10 @@ class Sidecar:
         return self.config.dns_capture and is_aws_name(name) and not self.config.passes(name)
 
     def _answering(self, sock: socket.socket) -> Coroutine[Any, Any, None]:
-        return dns_stream.serve(sock, self.allocator, intercepted=self.intercepted, servers=self._resolvers.servers)
+        found = self._resolvers
+        return dns_stream.serve(
+            sock, self.allocator, intercepted=self.intercepted, servers=found.servers, search=found.search
+        )
 
     def _note(self, event: str, facts: Mapping[str, Any]) -> None:
         record: Record = {"time": timestamp(self._clock()), "event": event, **facts}
