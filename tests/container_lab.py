@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+
+from kecs.local import syscalls
 
 ROOT: Final = Path(__file__).parents[1]
 PUBLIC_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
@@ -267,6 +270,7 @@ def main(act: str, *rest: str) -> int:
         directory, name, volumes = rest
         sandbox(Path(directory), name, json.loads(volumes))
         return 0
+    syscalls.die_with_parent(os.getppid(), signal.SIGKILL)
     pid, spec, *words = rest
     container = Container.from_json(Path(spec).read_text(encoding="utf-8"))
     if act == "exec":

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from kecs.core.names import ADMIN_PORT, INIT_CONTAINER, PROXY_GID, PROXY_UID, SI
 MODE = "kecs.io/aws-proxy-mode"
 USER = {"runAsUser": 1000, "runAsGroup": 1000, "runAsNonRoot": True}
 STAYS = ("sh", "-c", "trap exit TERM; sleep 600 & wait")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a pod's namespaces, users and mounts take root")
 S3 = "s3.us-east-1.amazonaws.com"
 
 
@@ -85,6 +87,26 @@ print(urllib.request.urlopen(f"https://{sys.argv[1]}", context=context).status)
 LOOKUP = """
 import dns.message, dns.query, sys
 print(dns.query.tcp(dns.message.make_query(sys.argv[2], "A"), sys.argv[1], 20).answer[0][0])
+"""
+HTTP2 = """
+import socket, ssl, sys
+import h2.connection, h2.events
+host, name = sys.argv[1:]
+context = ssl.create_default_context()
+context.set_alpn_protocols(["h2"])
+with context.wrap_socket(socket.create_connection((host, 443), 20), server_hostname=name) as tls:
+    assert tls.selected_alpn_protocol() == "h2"
+    line = h2.connection.H2Connection()
+    line.initiate_connection()
+    fields = [(":method", "GET"), (":path", "/"), (":scheme", "https"), (":authority", name)]
+    line.send_headers(1, fields, end_stream=True)
+    status = ""
+    while not status:
+        tls.sendall(line.data_to_send())
+        for event in line.receive_data(tls.recv(65536)):
+            if isinstance(event, h2.events.ResponseReceived):
+                status = dict(event.headers)[b":status"].decode()
+print(status)
 """
 DIAL = """
 import socket, sys
@@ -269,10 +291,13 @@ def test_a_file_of_the_image_can_be_overlaid(made: Cluster) -> None:
         assert pod.python(FETCH, S3, file) == "200"
 
 
-def test_debugging_shows_every_call(made: Cluster) -> None:
-    """The second engine starts as this user, on this read-only root, within this /tmp."""
-    with made.pod(app("debugged", annotations={"kecs.io/aws-proxy-debug": "true"})) as pod:
+@pytest.mark.parametrize("debug", ["true", "false"], ids=["every call", "HTTP/2 alone"])
+def test_the_second_engine_starts_in_a_pod(made: Cluster, debug: str) -> None:
+    """As this user, on this read-only root, within this /tmp; for a client that offers nothing but HTTP/2 too."""
+    with made.pod(app("debugged", annotations={"kecs.io/aws-proxy-debug": debug})) as pod:
         assert pod.python(ACCOUNT) == "000000000000"
+        assert pod.python(HTTP2, AWS, S3) == "200"
+        made.api.wait(lambda: pod.running[SIDECAR_CONTAINER].events("call")[-1]["host"] == S3)
 
 
 def test_nothing_is_left_behind(made: Cluster) -> None:
