@@ -105,6 +105,19 @@ class Cluster:
             self.api.remove("pods", name, "demo")
             self.api.tokens.pop(token)
 
+    @contextmanager
+    def told(self, document: str) -> Iterator[None]:
+        """Have an injector with other settings admit pods."""
+        place = self.directory / f"injector-{self._pods}"
+        place.mkdir()
+        with injector(self.api, place, document=document) as other:
+            self.api.wait(lambda: other.health("/readyz")[0] == 200)
+            before, self.api.admit = self.api.admit, other.admit
+            try:
+                yield
+            finally:
+                self.api.admit = before
+
     def stop_emulator(self) -> None:
         self.emulator.terminate()
         self.emulator.wait(PATIENCE_S)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pod_lab import Pod
 from relay_lab import Authority
 from rules_lab import Call
+from webhook_lab import DOCUMENT
 
 from kecs.certs.rotation import prepare, retire, switch
 from kecs.core.names import ADMIN_PORT, INIT_CONTAINER, PROXY_GID, PROXY_UID, SIDECAR_CONTAINER
@@ -177,7 +179,7 @@ def test_environment_mode_needs_no_sidecar(made: Cluster) -> None:
         pod.python(CREATE, "by-environment")
         assert "by-environment" in pod.python(BUCKETS).split()
         assert pod.python(ACCOUNT) == "000000000000"
-        assert pod.namespace.rules("nft") == ""
+        assert rules(pod, "nft") == ""
 
 
 def test_who_is_not_aws_shows_a_certificate_of_its_own(made: Cluster) -> None:
@@ -269,17 +271,37 @@ def test_without_injection_the_same_calls_do_leave(made: Cluster) -> None:
 def test_rules_applied_twice_are_the_same(made: Cluster) -> None:
     """A node that has lost a pod's containers runs its init containers again."""
     with made.pod(app("twice")) as pod:
-        before = pod.namespace.rules("nft"), trust_files(pod)
+        before = rules(pod, "nft"), trust_files(pod)
         assert before[0].count("-A KECS_REDIRECT -p tcp") == 2
         assert "ca.pem" in before[1]
         pod.run_init(INIT_CONTAINER)
-        assert (pod.namespace.rules("nft"), trust_files(pod)) == before
+        assert (rules(pod, "nft"), trust_files(pod)) == before
         assert pod.python(ACCOUNT) == "000000000000"
+
+
+def rules(pod: Pod, backend: str) -> str:
+    """Return the pod's rules without what they have counted."""
+    return re.sub(r"\[\d+:\d+\]", "", pod.namespace.rules(backend))
 
 
 def trust_files(pod: Pod) -> dict[str, bytes]:
     volume = pod.file("kecs-trust", "")
     return {str(one.relative_to(volume)): one.read_bytes() for one in volume.rglob("*") if one.is_file()}
+
+
+def test_old_kernels_rules_and_names_that_others_know(made: Cluster) -> None:
+    """The legacy back end needs a lock, on a root that is read-only; the cluster's DNS answers AWS names here."""
+    document = DOCUMENT.replace("mode: capture", "mode: coredns").replace("profile:", "rules: legacy, profile:")
+    aliases = [{"ip": AWS, "hostnames": [S3, "sts.us-east-1.amazonaws.com"]}]
+    with made.told(document), made.pod(app("legacy", hostAliases=aliases)) as pod:
+        assert pod.python(ACCOUNT) == "000000000000"
+        before = rules(pod, "legacy")
+        assert "-A KECS_OUTPUT" in before
+        assert "--dport 53" not in before
+        pod.run_init(INIT_CONTAINER)
+        assert rules(pod, "legacy") == before
+        assert rules(pod, "nft") == ""
+    assert made.leaked == []
 
 
 def test_a_file_of_the_image_can_be_overlaid(made: Cluster) -> None:
