@@ -33,6 +33,14 @@ def here(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield one
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_are_not_ignored() -> Iterator[None]:
+    """Do as in a terminal, whatever runs the tests: what `nohup` ignores, commands go on ignoring, rightly."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
