@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+import log_lab
 import yaml
 
 type Json = dict[str, Any]
@@ -100,6 +101,8 @@ class ApiServer:
     requests: list[Request] = field(default_factory=list)
     logs: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
     """By namespace, pod and container."""
+    log_cuts: int = 0
+    """Every followed log ends when this grows, as when the API server restarts."""
     proxied: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Path after …/proxy → answer, for pods/proxy and services/proxy; by regular expression of the whole path."""
     version: Json = field(default_factory=lambda: {"major": "1", "minor": "34", "gitVersion": "v1.34.1"})
@@ -134,6 +137,18 @@ class ApiServer:
         """Delete an object."""
         with self.changed:
             self.delete((resource, namespace, name))
+
+    def log(self, namespace: str, pod: str, container: str, content: bytes) -> None:
+        """Append to a container's log."""
+        with self.changed:
+            self.logs[namespace, pod, container] = self.logs.get((namespace, pod, container), b"") + content
+            self.changed.notify_all()
+
+    def cut_logs(self) -> None:
+        """End every log that is being followed."""
+        with self.changed:
+            self.log_cuts += 1
+            self.changed.notify_all()
 
     def compact(self) -> None:
         """Forget the history: watches from an older version get 410."""
@@ -457,25 +472,54 @@ class _Handler(BaseHTTPRequestHandler):
                         self.api.changed.wait(0.1)
                         continue
                 for number, kind, body in news:
-                    self._chunk({"type": kind, "object": body})
+                    self._chunk(_event(kind, body))
                     seen = number
         except ApiError as error:
-            self._chunk({"type": "ERROR", "object": _status(error)})
+            self._chunk(_event("ERROR", _status(error)))
         except OSError:
             self.close_connection = True
             return
         self.wfile.write(b"0\r\n\r\n")
 
-    def _chunk(self, event: Json) -> None:
-        line = json.dumps(event).encode() + b"\n"
+    def _chunk(self, line: bytes) -> None:
         self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
         self.wfile.flush()
 
-    def _log(self, namespace: str, name: str, query: dict[str, str]) -> bytes:
-        key = (namespace, name, query.get("container", ""))
+    def _log(self, namespace: str, name: str, query: dict[str, str]) -> bytes | None:
+        key = (namespace, name, f"{query.get('container', '')}{' before' if query.get('previous') else ''}")
         if key not in self.api.logs:
             raise ApiError(404, "NotFound", f'pods "{name}" not found')
-        return self.api.logs[key]
+        if query.get("follow") == "true":
+            self._follow_log(key, query)
+            return None
+        return b"".join(log_lab.told(self.api.logs[key], query, self.api.date()))
+
+    def _follow_log(self, key: tuple[str, str, str], query: dict[str, str]) -> None:
+        cuts, sent = self.api.log_cuts, 0
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+        try:
+            while self.server.running and cuts == self.api.log_cuts:  # type: ignore[attr-defined]
+                with self.api.changed:
+                    content = self.api.logs.get(key)
+                    if content is None:
+                        break
+                    count = len(content.splitlines())
+                    if sent and count == sent:
+                        self.api.changed.wait(0.1)
+                        continue
+                for line in log_lab.told(content, query, self.api.date(), skip=sent):
+                    self._chunk(line)
+                sent = count
+                if not count:
+                    with self.api.changed:
+                        self.api.changed.wait(0.1)
+        except OSError:
+            self.close_connection = True
+            return
+        self.wfile.write(b"0\r\n\r\n")
 
     def _proxied(self, path: str) -> bytes:
         for pattern, (status, body) in self.api.proxied.items():
@@ -494,6 +538,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _event(kind: str, body: Json) -> bytes:
+    return json.dumps({"type": kind, "object": body}).encode() + b"\n"
 
 
 def _status(error: ApiError) -> Json:
