@@ -213,6 +213,9 @@ def _build(directory: Path, container: Container) -> None:
     for mount in container.mounts:
         source = directory / "volumes" / mount.volume / mount.part
         _bind(source, new / mount.path.lstrip("/"), read_only=mount.read_only)
+    for path in _places(container.image):  # a volume at /tmp would hide a project that is tested there
+        if any(path.is_relative_to(mount.path) for mount in container.mounts):
+            _bind(path, new / path.relative_to("/"))
     _mount("proc", new / "proc", "proc")
     _bind(new / "proc/sys", new / "proc/sys")
     if container.read_only_root:
@@ -245,13 +248,17 @@ def _etc(new: Path, container: Container) -> None:
         (new / path.lstrip("/")).write_text(text, encoding="utf-8")
 
 
+def _places(image: Image) -> list[Path]:
+    """List what is needed where it is: the interpreter's own files, and the project that the environment points to."""
+    places = [Path(sys.base_prefix), *([ROOT] if image is Image.SIDECAR else [])]
+    return [path for path in places if not path.is_relative_to("/usr")]
+
+
 def _programs(new: Path, image: Image) -> None:
     """Put the interpreter there, and what the image adds to it."""
-    base, prefix = Path(sys.base_prefix), Path(sys.prefix)
-    seen = [base, *([ROOT] if image is Image.SIDECAR else [])]
-    for path in seen:
-        if not path.is_relative_to("/usr"):
-            _bind(path, new / path.relative_to("/"))
+    prefix = Path(sys.prefix)
+    for path in _places(image):
+        _bind(path, new / path.relative_to("/"))
     if image is not Image.INIT:
         _bind(prefix, new / ("opt/app" if image is Image.USER else "opt/kecs"))
         return
