@@ -68,6 +68,10 @@ class Lab:
         """Have a sidecar say something."""
         self.api.log(namespace, name, SIDECAR_CONTAINER, content)
 
+    def init_log(self, name: str, content: str, *, namespace: str = "shop") -> None:
+        """Have an init container have said something."""
+        self.api.log(namespace, name, INIT_CONTAINER, content.encode())
+
     def gone(self, name: str, *, namespace: str = "shop") -> None:
         """Delete a pod, and its log with it."""
         self.api.logs.pop((namespace, name, SIDECAR_CONTAINER), None)

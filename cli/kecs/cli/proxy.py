@@ -7,6 +7,7 @@ from kecs.cli.check import check_command
 from kecs.cli.explain import explain_command
 from kecs.cli.inject import inject_command, uninject_command
 from kecs.cli.logs import logs_command
+from kecs.cli.rules import rules_command
 from kecs.cli.status import status_command
 from kecs.cli.tap import tap_command
 
@@ -21,6 +22,7 @@ proxy_group.add_command(check_command)
 proxy_group.add_command(explain_command)
 proxy_group.add_command(inject_command)
 proxy_group.add_command(logs_command)
+proxy_group.add_command(rules_command)
 proxy_group.add_command(status_command)
 proxy_group.add_command(tap_command)
 proxy_group.add_command(uninject_command)

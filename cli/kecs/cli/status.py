@@ -1,6 +1,5 @@
 """`kecs proxy status`: who is injected, and whether it works. The reading; what it means is in status_view."""
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kecs.cli.live_options import Scope, scoped
+from kecs.cli.output import FORMATS, write
 
 if TYPE_CHECKING:
     from kecs.cli.status_view import Row
@@ -19,7 +19,7 @@ _TAIL: Final = 500
 
 @click.command("status")
 @click.option("-l", "--selector", default="", metavar="LABELS", help="Pods with these labels.")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["table", *FORMATS]), default="table", show_default=True)
 @scoped()
 def status_command(*, scope: Scope, selector: str, output: str) -> int:
     """Show which running pods are injected, and whether their sidecar works.
@@ -43,7 +43,7 @@ def status_command(*, scope: Scope, selector: str, output: str) -> int:
         for line in status_view.lines(rows, where=where, with_namespace=not scope.namespace):
             click.echo(click.style(line, fg="red") if line.startswith("  broken") else line)
     else:
-        _write(output, status_view.as_data(rows))
+        write(output, status_view.as_data(rows))
     return 1 if any(row.broken for row in rows) else 0
 
 
@@ -95,12 +95,3 @@ def _certificate_lines(scope: Scope, pod: Any) -> list[bytes] | None:
     except KubeError:
         return None
     return []
-
-
-def _write(output: str, data: Any) -> None:
-    if output == "json":
-        click.echo(json.dumps(data, indent=2))
-        return
-    import yaml  # noqa: PLC0415 - see above
-
-    click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)

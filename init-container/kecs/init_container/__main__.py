@@ -41,7 +41,8 @@ def _act(options: argparse.Namespace, config: Config) -> str:
         run.write_trust(config)
         lines.append(f"trust files written to {config.trust_directory}\n")
     applied = run.apply(config)
-    lines.append(f"rules applied by {applied.backend} for {' and '.join(applied.families)}\n")
+    # `kecs proxy rules` reads this log: who is not allowed into the pod sees its rules all the same.
+    lines.append(f"rules applied by {applied.backend} for {' and '.join(applied.families)}\n{applied.rules}")
     return "".join(lines)
 
 

@@ -21,6 +21,8 @@ class Applied:
 
     backend: Backend
     families: tuple[Family, ...]
+    rules: str
+    """As iptables-restore would make them in an empty namespace, a comment line before each family's."""
 
 
 def families(ipv6: IPv6, *, in_kernel: bool) -> tuple[Family, ...]:
@@ -44,7 +46,7 @@ def apply(config: Config) -> Applied:
         tool.check(text)
     for tool, text in texts:
         tool.restore(text)
-    return Applied(backend=backend, families=wanted)
+    return Applied(backend=backend, families=wanted, rules=_shown(config, wanted))
 
 
 def _placed(config: Config) -> tuple[tuple[Family, ...], Backend]:
@@ -63,7 +65,11 @@ def _placed(config: Config) -> tuple[tuple[Family, ...], Backend]:
 
 def show(config: Config) -> str:
     """Return the texts that `apply` would give to iptables-restore in an empty namespace."""
-    return "".join(f"# {family}\n{rules.wanted(config.redirect, family)}" for family in _families(config))
+    return _shown(config, _families(config))
+
+
+def _shown(config: Config, wanted: Iterable[Family]) -> str:
+    return "".join(f"# {family}\n{rules.wanted(config.redirect, family)}" for family in wanted)
 
 
 def remove() -> None:
