@@ -204,6 +204,9 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["authenticated", "audiences", "error"]), JSON))
+@given(st.fixed_dictionaries({}, optional={"authenticated": JSON, "audiences": JSON, "error": JSON, "user": JSON}))
 def test_whatever_a_review_says_there_is_an_outcome(status: dict[str, Any]) -> None:
-    assert isinstance(bearer(status | {"user": {}}, POLICY), Denied)
+    assert isinstance(bearer(status, POLICY), Denied)
+    assert isinstance(bearer(status | {"authenticated": True}, POLICY), Denied)
+    assert isinstance(bearer(review(user=status.get("user")), POLICY), Denied)
+    assert isinstance(bearer(review(user=user(extra=status.get("user"))), POLICY), Denied)

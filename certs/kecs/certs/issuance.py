@@ -204,9 +204,11 @@ def bearer(review: Mapping[str, Any], policy: Policy) -> Bearer | Denied:
         said = str(review.get("error", ""))
         reason = Denial.WRONG_AUDIENCE if "audience" in said else Denial.TOKEN_REFUSED
         return Denied(reasons=(reason,), detail=said[:300])
-    if policy.audience not in (review.get("audiences") or ()):
+    audiences = review.get("audiences")
+    if not isinstance(audiences, list) or policy.audience not in audiences:
         return Denied(reasons=(Denial.WRONG_AUDIENCE,), detail=f"audiences {review.get('audiences')}")
-    user = review.get("user") or {}
+    found = review.get("user")
+    user = found if isinstance(found, dict) else {}
     namespace, _, account = str(user.get("username", "")).removeprefix(_ACCOUNT).partition(":")
     pod, uid = (_extra(user, name) for name in (POD_NAME_EXTRA, POD_UID_EXTRA))
     if not str(user.get("username", "")).startswith(_ACCOUNT) or not (namespace and account and pod and uid):
@@ -216,8 +218,9 @@ def bearer(review: Mapping[str, Any], policy: Policy) -> Bearer | Denied:
 
 def _extra(user: Mapping[str, Any], name: str) -> str:
     """Read one extra: a list of one. Two values would leave it open which pod is meant."""
-    values = list((user.get("extra") or {}).get(name) or [])
-    return str(values[0]) if len(values) == 1 else ""
+    extra = user.get("extra")
+    values = extra.get(name) if isinstance(extra, dict) else None
+    return str(values[0]) if isinstance(values, list) and len(values) == 1 else ""
 
 
 def decide(

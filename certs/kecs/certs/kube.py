@@ -6,6 +6,7 @@ field dropped on the way back to the API server is a field deleted. Blocking: as
 
 import json
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +96,8 @@ class Kube:
             connect=2, read=1, redirect=0, status=0, other=0, allowed_methods={"GET"}, raise_on_status=False
         )
         self._api = client.ApiClient(configuration)
+        if self.host.startswith("https:"):
+            self._api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = self.tls_context()
 
     @classmethod
     def load(cls, *, kubeconfig: str = "", context: str = "", environ: Mapping[str, str] = os.environ) -> Self:
@@ -109,17 +112,46 @@ class Kube:
                     context=context or None,
                     client_configuration=configuration,
                 )
+            return cls(configuration)
         except (ConfigException, OSError, ValueError, yaml.YAMLError) as error:
             said = " ".join(str(error).split())
             raise ConfigError(
                 f"no cluster to talk to: {said}", hint="set KUBECONFIG, or name one with --context"
             ) from error
-        return cls(configuration)
 
     @property
     def host(self) -> str:
         """The API server's URL."""
         return str(self._api.configuration.host)
+
+    @property
+    def tls_name(self) -> str:
+        """The name that the API server's certificate has, where it is not its URL's."""
+        return str(self._api.configuration.tls_server_name or "")
+
+    def bearer(self) -> str:
+        """Return what the Authorization field says now: a pod's own token is replaced every hour."""
+        try:
+            setting = self._api.configuration.auth_settings().get("BearerToken") or {}
+        except ConfigException as error:
+            raise UnavailableError(f"there are no credentials for the API server: {error}", status=0) from error
+        return str(setting.get("value") or "")
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Make the context in which the API server's certificate is verified.
+
+        Not in the strict way that is Python's default from 3.13 on: the CAs of EKS, and old ones of others, have no key
+        identifiers, which RFC 5280 section 4.2.1.1 allows a self-signed CA.
+        """
+        configuration = self._api.configuration
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not configuration.verify_ssl:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        return context
 
     def close(self) -> None:
         """Close idle connections."""
@@ -194,7 +226,7 @@ class Kube:
         for line in self.lines(path, read_timeout_s=timeout_s + TIMEOUT_S, **query):
             event = json.loads(line)
             if event["type"] == "ERROR":
-                raise _error(int(event["object"].get("code", 0)), event["object"])
+                raise refusal(int(event["object"].get("code", 0)), event["object"])
             yield Change(kind=event["type"], object=event["object"])
 
     def lines(self, path: str, *, read_timeout_s: float = TIMEOUT_S, **query: Any) -> Iterator[bytes]:
@@ -261,7 +293,7 @@ class Kube:
             _request_timeout=timeout_s,
         )
         if response.status >= HTTPStatus.BAD_REQUEST:  # without its models the package checks nothing
-            raise _error(response.status, response.data, response.headers.get("Retry-After", ""))
+            raise refusal(response.status, response.data, response.headers.get("Retry-After", ""))
         return response
 
 
@@ -271,7 +303,7 @@ def _translated(path: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise _error(error.status or 0, error.body or error.reason) from error
+        raise refusal(error.status or 0, error.body or error.reason) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         why = " ".join(str(error).split())
         raise UnavailableError(f"the API server does not answer ({path}): {why}", status=0) from error
@@ -279,7 +311,8 @@ def _translated(path: str) -> Iterator[None]:
         raise UnavailableError(f"the API server's answer is no JSON ({path}): {error}", status=0) from error
 
 
-def _error(status: int, body: Any, retry_after: str = "") -> KubeError:
+def refusal(status: int, body: Any, retry_after: str = "") -> KubeError:
+    """Make an error of an answer that is one."""
     said = _status(body)
     message = said.get("message") or f"the API server answered {status}"
     after = said.get("details", {}).get("retryAfterSeconds") or (retry_after if retry_after.isdecimal() else None)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kecs.certs.kube import Json, Kube, NotFoundError
+from kecs.certs.kube import Json
+from kecs.certs.kube_async import AsyncKube
 
 _NAMESPACE_KEPT_S: Final = 10.0
 _NAMESPACES_KEPT: Final = 1000
@@ -13,36 +14,34 @@ _NAMESPACES_KEPT: Final = 1000
 
 @dataclass(slots=True)
 class Reviewer:
-    """Blocking; used from several threads."""
+    """See the module. It belongs to one loop."""
 
-    kube: Kube
+    kube: AsyncKube
     audience: str
     clock: Callable[[], float] = time.monotonic
     _namespaces: dict[str, tuple[float, Json | None]] = field(default_factory=dict)
 
-    def token(self, token: str) -> Json:
+    async def token(self, token: str) -> Json:
         """Return the status of a TokenReview."""
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
             "spec": {"token": token, "audiences": [self.audience]},
         }
-        status: Any = self.kube.create("/apis/authentication.k8s.io/v1/tokenreviews", body).get("status")
+        reviewed = await self.kube.review("/apis/authentication.k8s.io/v1/tokenreviews", body)
+        status: Any = reviewed.get("status")
         return status if isinstance(status, dict) else {}
 
-    def pod(self, namespace: str, name: str) -> Json | None:
+    async def pod(self, namespace: str, name: str) -> Json | None:
         """Return a pod; None when there is none."""
-        return self.kube.find(f"/api/v1/namespaces/{namespace}/pods/{name}")
+        return await self.kube.find(f"/api/v1/namespaces/{namespace}/pods/{name}")
 
-    def namespace(self, name: str) -> Json | None:
+    async def namespace(self, name: str) -> Json | None:
         """Return a namespace, up to ten seconds old: opting in is done once."""
         kept = self._namespaces.get(name)
         if kept and self.clock() - kept[0] < _NAMESPACE_KEPT_S:
             return kept[1]
-        try:
-            found: Json | None = self.kube.get(f"/api/v1/namespaces/{name}")
-        except NotFoundError:
-            found = None
+        found = await self.kube.find(f"/api/v1/namespaces/{name}")
         if len(self._namespaces) >= _NAMESPACES_KEPT:
             self._namespaces.clear()
         self._namespaces[name] = (self.clock(), found)

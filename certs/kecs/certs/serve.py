@@ -15,6 +15,7 @@ from kecs.certs.issuance import Policy
 from kecs.certs.issuer_files import DIRECTORY, IssuerFiles
 from kecs.certs.journal import Journal
 from kecs.certs.kube import Kube
+from kecs.certs.kube_async import AsyncKube
 from kecs.certs.limits import Limiter
 from kecs.certs.lines import Lines
 from kecs.certs.reviewer import Reviewer
@@ -127,7 +128,7 @@ async def _serve(options: Options) -> None:
     running.look()
     service = server.Service(
         authority=lambda: running.files.authority,
-        reviewer=Reviewer(kube=Kube.load(), audience=TOKEN_AUDIENCE),
+        reviewer=Reviewer(kube=AsyncKube(Kube.load()), audience=TOKEN_AUDIENCE),
         journal=running.journal,
         clock=clock,
         policy=running.policy,

@@ -4,8 +4,6 @@
 issuer signs now. Whatever a client sends is answered below 500; 503 means that the API server or the authority is away.
 """
 
-import asyncio
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,8 +41,6 @@ class Service:
     clock: Callable[[], datetime]
     policy: Policy = field(default_factory=Policy)
     limiter: Limiter = field(default_factory=Limiter)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while the limiter counts."""
     lifetime: timedelta = INTERMEDIATE_LIFETIME
 
 
@@ -100,30 +96,24 @@ async def _outcome(service: Service, request: Request) -> _Outcome:
     authority = service.authority()
     if authority is None:
         return None, _without_issuer()
-    return await asyncio.to_thread(_asked, service, token, body, authority)  # one visit: each costs as much as signing
-
-
-def _asked(service: Service, token: str, body: bytes, authority: Authority) -> _Outcome:
-    """Ask the API server and decide; blocking, on one of several threads."""
     who: Bearer | Denied | None = None
     try:
-        who = bearer(service.reviewer.token(token), service.policy)
+        who = bearer(await service.reviewer.token(token), service.policy)
         if isinstance(who, Denied):
             return None, who
-        return who, _granted(service, who, body, authority)
+        return who, await _granted(service, who, body, authority)
     except KubeError as error:
         away = Denied(reasons=(Denial.API_UNAVAILABLE,), detail=error.message, retry_after_s=error.retry_after_s or 2)
         return who if isinstance(who, Bearer) else None, away
 
 
-def _granted(service: Service, who: Bearer, body: bytes, authority: Authority) -> _Issued | Denied:
+async def _granted(service: Service, who: Bearer, body: bytes, authority: Authority) -> _Issued | Denied:
     now = service.clock()
-    with service.lock:
-        wait = service.limiter.take(who.uid, now.timestamp())
+    wait = service.limiter.take(who.uid, now.timestamp())
     if wait:
         return Denied(reasons=(Denial.TOO_MANY,), retry_after_s=wait)
-    pod = service.reviewer.pod(who.namespace, who.pod)
-    namespace = service.reviewer.namespace(who.namespace) if pod is not None else None
+    pod = await service.reviewer.pod(who.namespace, who.pod)
+    namespace = await service.reviewer.namespace(who.namespace) if pod is not None else None
     granted = decide(who, pod, namespace, read(body), leads_to=roots_reached(authority, now), policy=service.policy)
     if isinstance(granted, Denied):
         return granted
