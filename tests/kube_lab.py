@@ -101,6 +101,8 @@ class ApiServer:
     requests: list[Request] = field(default_factory=list)
     logs: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
     """By namespace, pod and container."""
+    log_followers: int = 0
+    """How often a log has begun to be followed."""
     log_cuts: int = 0
     """Every followed log ends when this grows, as when the API server restarts."""
     proxied: dict[str, tuple[int, bytes]] = field(default_factory=dict)
@@ -495,27 +497,23 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(log_lab.told(self.api.logs[key], query, self.api.date()))
 
     def _follow_log(self, key: tuple[str, str, str], query: dict[str, str]) -> None:
-        cuts, sent = self.api.log_cuts, 0
+        with self.api.changed:
+            cuts, content = self.api.log_cuts, self.api.logs.get(key)
+            self.api.log_followers += 1
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.flush()
+        sent, asked = 0, query
         try:
-            while self.server.running and cuts == self.api.log_cuts:  # type: ignore[attr-defined]
-                with self.api.changed:
-                    content = self.api.logs.get(key)
-                    if content is None:
-                        break
-                    count = len(content.splitlines())
-                    if sent and count == sent:
-                        self.api.changed.wait(0.1)
-                        continue
-                for line in log_lab.told(content, query, self.api.date(), skip=sent):
+            while self.server.running and cuts == self.api.log_cuts and content is not None:  # type: ignore[attr-defined]
+                for line in log_lab.told(content, asked, self.api.date(), skip=sent):
                     self._chunk(line)
-                sent = count
-                if not count:
-                    with self.api.changed:
+                self.wfile.flush()
+                sent, asked = len(content.splitlines()), query | {"tailLines": f"{1 << 30}"}
+                with self.api.changed:
+                    if self.api.logs.get(key) == content:
                         self.api.changed.wait(0.1)
+                    content = self.api.logs.get(key)
         except OSError:
             self.close_connection = True
             return

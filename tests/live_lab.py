@@ -78,8 +78,8 @@ class Lab:
         self.api.remove("pods", name, namespace)
 
     def followers(self) -> int:
-        """Count the requests for a log that is followed."""
-        return sum(one.query.get("follow") == "true" for one in list(self.api.requests))
+        """Count how often a log has begun to be followed."""
+        return self.api.log_followers
 
 
 @contextmanager

@@ -165,7 +165,7 @@ def test_a_followed_log_goes_on_over_lost_connections_and_ends_with_its_pod(clus
         assert command.line().startswith("09:00:01")
         cluster.api.faults.append(Fault(path="/log", drop=True))
         cluster.api.cut_logs()
-        cluster.api.wait(lambda: cluster.followers() >= 3)
+        cluster.api.wait(lambda: cluster.followers() >= 2)
         cluster.log("app", at(2) + at(2, operation="CopyObject"))
         assert command.line().startswith("09:00:02 s3 PutObject")
         assert command.line().startswith("09:00:02 s3 CopyObject")

@@ -92,12 +92,24 @@ class _Seen:
 
     stamp: str = ""
     count: int = 0
+    _again: tuple[str, int] = ("", 0)
+    """What has been told before this reading; lines up to it come once more."""
 
-    def is_new(self, stamp: str, nth: int) -> bool:
-        """Say whether a line, the nth of its time in this reading, has not been told yet; and take note of it."""
-        if (stamp, nth) <= (self.stamp, self.count):
+    def begin(self) -> None:
+        """Begin to read anew."""
+        self._again = max(self._again, (self.stamp, self.count))  # a reading may end before it has come that far
+        self.stamp, self.count = "", 0
+
+    def is_new(self, stamp: str) -> bool:
+        """Take note of a line, and say whether it has not been told yet.
+
+        After the first new one all are, whatever their time: a node's clock may be set back.
+        """
+        self.count = self.count + 1 if stamp == self.stamp else 1
+        self.stamp = stamp
+        if self._again >= (stamp, self.count):
             return False
-        self.stamp, self.count = stamp, nth
+        self._again = ("", 0)
         return True
 
 
@@ -191,13 +203,12 @@ class Following:
 
     def _read(self, key: tuple[str, str], asked: Mapping[str, Any], seen: _Seen) -> bool:
         """Read until the log ends or the connection does; say whether anything was new."""
-        told, last, nth = False, "", 0
+        told = False
+        seen.begin()
         try:
             for raw in self.kube.lines(log_path(*key), read_timeout_s=_SILENCE_S, follow="true", **asked):
                 line = Line.of(*key, raw)
-                nth = nth + 1 if line.stamp == last else 1
-                last = line.stamp
-                if seen.is_new(line.stamp, nth):
+                if seen.is_new(line.stamp):
                     told = True
                     self._put(line)
                 if self._ended.is_set():
