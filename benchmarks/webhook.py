@@ -23,8 +23,9 @@ from webhook_lab import Injector, injector, new_state, publish
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU a process has used, in seconds (proc(5): user and system, in ticks; schedstat is finer)."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    """Return the CPU that all threads of a process have used, in seconds, by the scheduler's own account."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
 
 
 def review(pod: dict[str, Any]) -> bytes:
