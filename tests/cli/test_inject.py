@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kecs.certs.authority import certificate_pem, issue_root
@@ -251,6 +251,7 @@ AMBIGUOUS = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
+@example({"\n\x85": "a\x85b", "a": "\n\u2028\u2029\n"})
 @given(st.dictionaries(st.text(max_size=5) | AMBIGUOUS, VALUES | AMBIGUOUS, max_size=4))
 def test_what_is_written_is_read_as_it_was(value: dict[str, Any]) -> None:
     text = to_yaml(value)

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 _REFUSED: Final = 1
 _MODES: Final = ("sidecar", "environment", "auto")
 
-files_option = click.option(
-    "-f",
-    "--filename",
-    "files",
-    multiple=True,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-    help="Manifest, YAML or JSON; - for standard input. May be repeated.",
-)
+
+def files_option(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the option that names manifests."""
+    return click.option(
+        "-f",
+        "--filename",
+        "files",
+        multiple=True,
+        required=required,
+        type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+        help="Manifest, YAML or JSON; - for standard input. May be repeated.",
+    )
+
+
 output_option = click.option(
     "-o", "--output", type=click.Choice(["yaml", "json"]), help="Format. Default: each document as it came."
 )
@@ -57,7 +62,7 @@ def facts_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("inject")
-@files_option
+@files_option()
 @output_option
 @facts_options
 def inject_command(*, files: tuple[str, ...], output: str | None, **given: Any) -> int:
@@ -87,7 +92,7 @@ def inject_command(*, files: tuple[str, ...], output: str | None, **given: Any) 
 
 
 @click.command("uninject")
-@files_option
+@files_option()
 @output_option
 def uninject_command(*, files: tuple[str, ...], output: str | None) -> int:
     """Write manifests as they were before they were injected."""

@@ -52,6 +52,9 @@ for _tag, _pattern in _NUMBERS.items():
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
+_OTHER_BREAKS: Final = frozenset("\x85\u2028\u2029")
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes what everybody reads the same way."""
 
@@ -60,6 +63,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def represent_text(self, data: str) -> yaml.ScalarNode:
+        if not _OTHER_BREAKS.isdisjoint(data):  # within any other style they are read as ordinary line breaks
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style='"')
         if "\n" in data:
             return self.represent_scalar("tag:yaml.org,2002:str", data, style="|")
         if _PLAIN.fullmatch(data) and data.lower() not in _WORDS:

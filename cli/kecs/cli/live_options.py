@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kecs.core.names import SYSTEM_NAMESPACE
+
 if TYPE_CHECKING:
     from kecs.certs.kube import Kube
 
@@ -32,6 +34,24 @@ class Scope:
         return f"{pods}/{name}" if name else pods
 
 
+CLUSTER_OPTIONS: Final = (
+    click.option("--context", default="", metavar="NAME", help="A context of the kubeconfig."),
+    click.option("--kubeconfig", default="", metavar="FILE", help="Default: KUBECONFIG, else ~/.kube/config."),
+    click.option("--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where KECS runs."),
+)
+
+
+def scope_of(
+    *, context: str, kubeconfig: str, namespace: str, system_namespace: str, everywhere: bool = False
+) -> Scope:
+    """Connect to a cluster; without a namespace, that of the context."""
+    from kecs.certs.kube import Kube  # noqa: PLC0415 - `kecs --help` need not load the client
+
+    kube = Kube.load(kubeconfig=kubeconfig, context=context)
+    where = "" if everywhere else namespace or _current_namespace(kubeconfig, context)
+    return Scope(kube=kube, namespace=where, system_namespace=system_namespace)
+
+
 def scoped(*, everywhere: bool = False, one_pod: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Give a command the options that say which cluster and namespace; `everywhere`: all if none is named."""
     default = "all" if everywhere else "the context's"
@@ -39,18 +59,13 @@ def scoped(*, everywhere: bool = False, one_pod: bool = False) -> Callable[[Call
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def located(*, context: str, kubeconfig: str, namespace: str, system_namespace: str, **flags: Any) -> Any:
-            from kecs.certs.kube import Kube  # noqa: PLC0415 - `kecs --help` need not load the client
-
             each = flags.pop("each_namespace", False) or (everywhere and not namespace)
-            kube = Kube.load(kubeconfig=kubeconfig, context=context)
-            where = "" if each else namespace or _current_namespace(kubeconfig, context)
-            return command(scope=Scope(kube=kube, namespace=where, system_namespace=system_namespace), **flags)
+            where = {"context": context, "kubeconfig": kubeconfig, "system_namespace": system_namespace}
+            return command(scope=scope_of(namespace=namespace, everywhere=each, **where), **flags)
 
         options = [
             click.option("-n", "--namespace", default="", metavar="NAME", help=f"Of the pods. Default: {default}."),
-            click.option("--context", default="", metavar="NAME", help="A context of the kubeconfig."),
-            click.option("--kubeconfig", default="", metavar="FILE", help="Default: KUBECONFIG, else ~/.kube/config."),
-            click.option("--system-namespace", default="kecs-system", show_default=True, help="Where KECS runs."),
+            *CLUSTER_OPTIONS,
         ]
         if not one_pod and not everywhere:
             options.insert(
