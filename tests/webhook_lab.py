@@ -32,9 +32,14 @@ injector: {excludedNamespaces: [emulators]}
 """
 
 
+def publisher_of(api: ApiServer, directory: Path) -> Publisher:
+    """Return what the authority publishes with."""
+    return Publisher(kube=Kube.load(kubeconfig=str(api.kubeconfig(directory))), namespace="kecs-system")
+
+
 def publish(api: ApiServer, directory: Path, state: State) -> None:
     """Do as the authority does."""
-    publisher = Publisher(kube=Kube.load(kubeconfig=str(api.kubeconfig(directory))), namespace="kecs-system")
+    publisher = publisher_of(api, directory)
     publisher.trust(state.authority)
     publisher.serving(state.authority, datetime.now(UTC))
 

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from certs_service_lab import SCOPE
 from kube_lab import ApiServer, Fault, api_server
-from webhook_lab import Injector, injector, new_state, publish
+from webhook_lab import Injector, injector, new_state, publish, publisher_of
 
 from kecs.certs.kube import Kube, KubeError
 from kecs.certs.outcome import State, Step
 from kecs.certs.rotation import emergency, prepare, retire, switch
-from kecs.injector.webhook import WebhookSettings, configuration, drift
+from kecs.injector.registration import SETTLE_S
+from kecs.injector.webhook import WebhookSettings, ca_bundle, configuration, drift
 
 PODS = "/api/v1/namespaces/demo/pods"
 
@@ -149,6 +150,19 @@ def test_no_pod_is_lost_while_the_certificate_is_replaced(lab: Lab, way: str) ->
         if state.authority.issuer_sha256 != before:
             lab.injector.next_line("serving_certificate_loaded")
         lab.kube.create(PODS, pod(name=f"{state.authority.phase}-last"))
+
+
+def test_a_certificate_waits_until_every_api_server_has_seen_its_root(lab: Lab) -> None:
+    """Also when an earlier round has added the root: that may have been a moment ago."""
+    now = datetime.now(UTC)
+    authority = step(emergency(1, now, SCOPE)).authority
+    publisher = publisher_of(lab.api, lab.directory)
+    publisher.trust(authority)
+    lab.api.wait(lambda: ca_bundle(lab.injector.registered or {}).count(b"BEGIN") == 2)
+    publisher.serving(authority, now)
+    assert lab.injector.next_line("serving_certificate_waits")["seconds"] == SETTLE_S
+    lab.injector.next_line("serving_certificate_loaded")
+    lab.kube.create(PODS, pod())
 
 
 @pytest.mark.parametrize(

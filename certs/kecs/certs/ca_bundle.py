@@ -25,8 +25,6 @@ class CaBundle:
     pem: bytes
     unwanted: Mapping[str, float] = field(default_factory=dict)
     """Roots that will be dropped: fingerprint → since when they are not wanted, on this replica's monotonic clock."""
-    gained: bool = False
-    """Whether it holds a root that was not there: a certificate below it can be served once clients have seen it."""
 
 
 def plan(
@@ -52,7 +50,6 @@ def plan(
     return CaBundle(
         pem=found if same else spell(roots),
         unwanted={fingerprint(root): since[fingerprint(root)] for root in kept},
-        gained=not names <= present,
     )
 
 

@@ -105,10 +105,13 @@ class Registrar:
         offered, offered_roots = _offered(secret)
         wanted = covering(parse(trust.pem.encode(), source="the published roots"), offered_roots, self._served_roots)
         found = self.kube.find(f"{PATH}/{INJECTOR_SERVICE}")
-        gained = self._repaired(found, wanted) if found is not None else False
+        if found is not None:
+            self._repair(found, wanted)
         if self._served is None or offered.chain_pem != self._served.chain_pem:
-            if gained and self._served is not None:
-                time.sleep(self.settle_s)
+            if self._served is not None:
+                # Its root may have been added by an earlier round or another replica, just now: so every one waits.
+                self.told("serving_certificate_waits", {"seconds": self.settle_s})
+                self._ended.wait(self.settle_s)
             self.load(offered)
             self._served, self._served_roots = offered, offered_roots
             self.told("serving_certificate_loaded", {"not_after": offered.not_after.isoformat()})
@@ -116,14 +119,14 @@ class Registrar:
             self._register(wanted)
         return ""
 
-    def _repaired(self, found: Mapping[str, Any], roots: tuple[x509.Certificate, ...]) -> bool:
-        """Put a changed registration right; say whether it gained a root."""
+    def _repair(self, found: Mapping[str, Any], roots: tuple[x509.Certificate, ...]) -> None:
+        """Put a changed registration right."""
         planned = plan(ca_bundle(found), roots, self._unwanted, time.monotonic())
         self._unwanted = planned.unwanted
         wanted = configuration(self.settings, planned.pem)
         paths = drift(found, wanted)
         if not paths:
-            return False
+            return
         metadata = {"labels": wanted["metadata"]["labels"], "resourceVersion": found["metadata"]["resourceVersion"]}
         try:
             self.kube.patch(f"{PATH}/{INJECTOR_SERVICE}", {"metadata": metadata, "webhooks": wanted["webhooks"]})
@@ -131,7 +134,6 @@ class Registrar:
             self.wake()  # somebody was faster: another replica of ours, most likely
             raise
         self.told("webhook_repaired", {"paths": list(paths)})
-        return planned.gained
 
     def _register(self, roots: tuple[x509.Certificate, ...]) -> None:
         try:
