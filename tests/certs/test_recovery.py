@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 from certs_lab import NAME, PERMITTED, SCOPE, served, stepped
 
+from kecs.certs.authority import permitted_domains
 from kecs.certs.outcome import State
 from kecs.certs.recovery import check_usable, recover
-from kecs.certs.rotation import create, emergency, prepare, renew_issuer, retire, switch
+from kecs.certs.rotation import Scope, create, emergency, prepare, renew_issuer, retire, switch
 from kecs.certs.state import Authority, Phase, Roots
 from kecs.certs.verify import verify_served
 from kecs.core.errors import AuthorityError
@@ -105,6 +106,14 @@ def test_house_is_kept(past: Past, now: datetime) -> None:
     assert late.above == ()
     ended = recover(past.first.roots, past.first.authority, now + 5000 * DAY, SCOPE)
     assert ended == past.first, "below a root that has ended nothing can be renewed"
+
+
+def test_pods_never_sign_for_our_services_whatever_domains_are_asked_for(now: datetime) -> None:
+    """A root keeps its domains until it is rotated: settings may name none of them meanwhile."""
+    scope = Scope(permitted=("amazonaws.com",), services=("kecs-system.svc",))
+    state = create(scope, now)
+    authority = recover(state.roots, state.authority, now, replace(scope, permitted=("corp.example",))).authority
+    assert permitted_domains(authority.new_intermediate(now).signer.certificate) == ("amazonaws.com",)
 
 
 def test_an_issuer_whose_root_key_is_not_here_is_left_alone(past: Past, now: datetime) -> None:

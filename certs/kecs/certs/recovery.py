@@ -121,6 +121,8 @@ def _keep_house(state: State, now: datetime, scope: Scope, workloads: Sequence[W
         authority = renewed.state.authority if isinstance(renewed, Step) else authority
     permitted = permitted_domains(root.certificate)
     domains = tuple(domain for domain in scope.permitted if not permitted or is_within(domain, permitted))
+    # None would mean all that the issuer may, the names of KECS' own services too: a pod could then speak for those.
+    domains = domains or authority.domains
     trusted = bundle_of(state.roots, root)
     if domains != authority.domains:
         authority = replace(authority, domains=domains)
