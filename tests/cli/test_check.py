@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from kube_lab import ApiError, ApiServer, Fault, api_server
 
@@ -210,6 +211,26 @@ SIDECAR = {"initContainers": [{"name": "aws-proxy-sidecar"}], "containers": [{"n
             id="Pod Security",
         ),
         pytest.param(
+            set_admit('namespaces "default" not found', 404),
+            "webhook-reachable",
+            "failed: there is no such namespace",
+            id="no such namespace",
+        ),
+        pytest.param(
+            set_admit('pods is forbidden: User "dev" cannot create resource "pods" in API group ""', 403),
+            "webhook-reachable",
+            "unknown: this account may not create pods",
+            id="no permission to create pods",
+        ),
+        pytest.param(
+            lambda api: api.faults.append(
+                Fault(path="configmaps/kecs-injector", status=403, times=99, message="configmaps is forbidden")
+            ),
+            "emulator-healthy",
+            "unknown: configmaps is forbidden",
+            id="no permission to read the settings",
+        ),
+        pytest.param(
             lambda api: setattr(api, "admit", None),
             "webhook-reachable",
             "failed: a pod that asks for the sidecar was let through",
@@ -262,17 +283,33 @@ def test_no_api_server(lab: Lab) -> None:
 def test_it_waits_until_nothing_fails(lab: Lab) -> None:
     lab.api.faults.append(Fault(path="deployments", status=503, times=1, method="GET"))
     lab.api.put("deployments", deployment("kecs-certs", 0))
-    lab.api.faults.append(Fault(path="never"))
 
     def mended(_review: dict[str, Any]) -> dict[str, Any]:
         lab.api.put("deployments", deployment("kecs-certs"))
         return injected(_review)
 
     lab.api.admit = mended
-    assert lab.check("--wait", "60").return_value == 0
+    assert lab.check("--wait", "1m").return_value == 0
 
 
 def test_without_unicode_it_is_readable(lab: Lab) -> None:
     argv = ["proxy", "check", "--kubeconfig", str(lab.kubeconfig)]
     result = CliRunner(charset="ascii").invoke(cli, argv, standalone_mode=False)
     assert "ok   the API server answers" in result.output
+
+
+def test_as_yaml_and_json_it_says_the_same(lab: Lab) -> None:
+    assert yaml.safe_load(lab.check("-o", "yaml").output) == json.loads(lab.check("-o", "json").output)
+
+
+def test_no_finding_is_wider_than_a_terminal(lab: Lab) -> None:
+    lab.api.admit = answering(CALLING + "tls: failed to verify: x509: certificate signed by unknown authority")
+    lab.api.remove("mutatingwebhookconfigurations", "kecs-injector")
+    assert max(map(len, lab.check().output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("text", ["soon", "", "5x", "-1m"])
+def test_a_wait_that_is_no_duration(lab: Lab, text: str) -> None:
+    result = lab.check("--wait", text)
+    assert "is no duration, e.g. 45s, 10m or 1h30m" in str(result.exception)
+    assert getattr(result.exception, "exit_code", 0) == 2

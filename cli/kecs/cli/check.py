@@ -1,16 +1,24 @@
 """`kecs proxy check`: what is wrong with a cluster, and what to do about it."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kecs.cli.calls import printable
 from kecs.cli.checks import DOCS, Result, run
+from kecs.cli.live_options import Duration
 from kecs.cli.observed import Status
+from kecs.cli.output import FORMATS, write
+from kecs.core.errors import UsageError
 from kecs.core.names import SYSTEM_NAMESPACE
+
+if TYPE_CHECKING:
+    from kecs.cli.observe import Target
 
 _MARKS: Final = {
     Status.PASSED: ("√", "ok  "),
@@ -29,48 +37,62 @@ _AGAIN_S: Final = 2.0
 
 
 @click.command("check")
-@click.option("-n", "--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where KECS runs.")
-@click.option("--context", default="", help="A context of the kubeconfig. Default: the current one.")
-@click.option("--kubeconfig", default="", metavar="FILE", help="Default: KUBECONFIG, else ~/.kube/config.")
-@click.option("--probe-namespace", default="default", show_default=True, help="Where the dry run's pod would be made.")
-@click.option("--leak-probe", metavar="IMAGE", default="", help="Also run a pod of kecs-cli that tries to get out.")
 @click.option(
-    "--wait",
-    "wait_s",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    help="Look again until nothing fails.",
+    "-n", "--namespace", "--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where KECS runs."
 )
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--context", default="", metavar="NAME", help="A context of the kubeconfig.")
+@click.option("--kubeconfig", default="", metavar="FILE", help="Default: KUBECONFIG, else ~/.kube/config.")
+@click.option("--probe-namespace", default="default", show_default=True, help="Where pods are tried.")
+@click.option("--leak-probe", is_flag=True, help="Also run a pod that tries to get past its sidecar.")
+@click.option("--image", metavar="IMAGE", default="", help="Of that pod. Default: the sidecar's.")
+@click.option(
+    "--wait", "wait_s", metavar="DURATION", type=Duration(), default=0.0, help="Until nothing fails, e.g. 2m."
+)
+@click.option("-o", "--output", type=click.Choice(["table", *FORMATS]), default="table", show_default=True)
 def check_command(**flags: Any) -> int:
     """Say what is wrong with a cluster, and what to do about it.
 
-    Nothing is changed: a pod is made in a dry run only. The exit code is 0
-    when nothing failed (warnings don't count), 1 when something did.
-    """
-    from kecs.certs.kube import Kube  # noqa: PLC0415 - `kecs --help` need not load the client
-    from kecs.cli.observe import Target, observe  # noqa: PLC0415 - the same
+    Nothing is changed: a pod is made in a dry run only. With --leak-probe one short
+    pod does run, and is deleted. What this account may not see is marked with ?.
 
+    \b
+    Exit codes
+      0  nothing failed; warnings don't count
+      1  something failed, still so after --wait
+      2  the command line is wrong
+    """  # noqa: D301 - click's own mark: the paragraph keeps its lines
+    from kecs.certs.kube import Kube  # noqa: PLC0415 - `kecs --help` need not load the client
+    from kecs.cli.observe import Target  # noqa: PLC0415 - the same
+
+    if flags["image"] and not flags["leak_probe"]:
+        raise UsageError("--image is the leak probe's", hint="add --leak-probe, or leave out --image")
     target = Target(
         kube=Kube.load(kubeconfig=flags["kubeconfig"], context=flags["context"]),
         namespace=flags["namespace"],
         context=flags["context"],
         probe_namespace=flags["probe_namespace"],
-        leak_image=flags["leak_probe"],
+        leak_image=flags["image"],
     )
-    deadline = time.monotonic() + flags["wait_s"]
-    results = run(observe(target))
-    while failed(results) and time.monotonic() < deadline:
-        time.sleep(_AGAIN_S)
-        results = run(observe(target))
-    if flags["output"] == "json":
-        click.echo(json.dumps(as_json(results), indent=2))
-    else:
+    results = _looked(target, wait_s=flags["wait_s"], leak=flags["leak_probe"])
+    if flags["output"] == "table":
         symbols = (sys.stdout.encoding or "").lower().startswith("utf")
         for line in lines(results, symbols=symbols):
             click.echo(line)
+    else:
+        write(flags["output"], as_data(results))
     return 1 if failed(results) else 0
+
+
+def _looked(target: "Target", *, wait_s: float, leak: bool) -> tuple[Result, ...]:
+    """Look until nothing fails or the time is over; the leak probe runs once, at the end."""
+    from kecs.cli.observe import observe  # noqa: PLC0415 - see above
+
+    deadline = time.monotonic() + wait_s
+    results = run(observe(target))
+    while failed(results) and time.monotonic() < deadline:
+        time.sleep(min(_AGAIN_S, max(0.0, deadline - time.monotonic())))
+        results = run(observe(target))
+    return run(observe(replace(target, leak=True))) if leak else results
 
 
 def failed(results: Sequence[Result]) -> bool:
@@ -78,7 +100,7 @@ def failed(results: Sequence[Result]) -> bool:
     return any(result.status is Status.FAILED for result in results)
 
 
-def as_json(results: Sequence[Result]) -> dict[str, Any]:
+def as_data(results: Sequence[Result]) -> dict[str, Any]:
     """Return the results as data."""
     checks = [
         {
@@ -110,8 +132,8 @@ def lines(results: Sequence[Result], *, symbols: bool) -> Iterator[str]:
         yield f"{click.style(mark, fg=_COLOURS[result.status])} {result.check.title}"
         for finding in result.findings:
             if finding.message:
-                yield f"    {finding.message}"
-                yield f"    hint: {finding.hint}"
+                yield from _wrapped(finding.message)
+                yield from _wrapped(f"hint: {finding.hint}")
         if result.status is not Status.PASSED:
             yield f"    see {DOCS}#{result.check.name}"
     yield ""
@@ -119,6 +141,14 @@ def lines(results: Sequence[Result], *, symbols: bool) -> Iterator[str]:
     said = [f"{counts[Status.PASSED]} passed"]
     said += [f"{counts[status]} {word}" for status, word in _WORDS.items() if counts[status]]
     yield ", ".join(said)
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    """Indent what a finding says; names and URLs stay whole, to be copied."""
+    text = printable(text)
+    yield from wrap(
+        text, 80, initial_indent="    ", subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 _WORDS: Final = {Status.FAILED: "failed", Status.WARNING: "with warnings", Status.UNKNOWN: "could not be looked at"}

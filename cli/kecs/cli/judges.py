@@ -4,7 +4,7 @@ No finding means that all is well.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cryptography import x509
@@ -13,6 +13,7 @@ from kecs.certs.bundle import fingerprint
 from kecs.cli.observed import Answer, Finding, Observed, Status
 from kecs.core.names import (
     AUTHORITY,
+    INIT_CONTAINER,
     INJECTOR_SERVICE,
     SIDECAR_CONTAINER,
     TRUST_CONFIG_MAP,
@@ -128,11 +129,13 @@ def validity(observed: Observed) -> Iterator[Finding]:
     for root in observed.roots:
         end, name = root.not_valid_after_utc, root.subject.rfc4514_string()
         if observed.now >= end:
-            yield _failed(f"root {name} expired on {end:%Y-%m-%d}", "kecs proxy certs rotate --emergency")
+            yield _failed(f"root {name} expired on {end:%Y-%m-%d}", "kecs proxy certs rotate --cluster --emergency")
         elif observed.now < root.not_valid_before_utc:
             yield _failed(f"root {name} begins on {root.not_valid_before_utc:%Y-%m-%d %H:%M} UTC", "check the clocks")
         elif end - observed.now < _EXPIRES_SOON:
-            yield _warning(f"root {name} expires in {(end - observed.now).days} days", "kecs proxy certs rotate --wait")
+            yield _warning(
+                f"root {name} expires in {(end - observed.now).days} days", "kecs proxy certs rotate --cluster --wait"
+            )
 
 
 def rotation(observed: Observed) -> Iterator[Finding]:
@@ -141,11 +144,15 @@ def rotation(observed: Observed) -> Iterator[Finding]:
     phase, since = trust.get("phase", "stable"), trust.get("since", "")
     if phase == "stable" or not since:
         return
-    began = datetime.fromisoformat(since)
+    try:
+        began = datetime.fromisoformat(since).astimezone(UTC)
+    except ValueError:
+        yield _warning(f"a rotation is {phase} since {since!r}, which is no time", "the authority writes it anew")
+        return
     if observed.now - began > _ROTATION_LONG:
         yield _warning(
             f"a rotation has been {phase} since {began:%Y-%m-%d}",
-            "kecs proxy certs rotate --wait goes on with it and says which pods it waits for",
+            "kecs proxy certs rotate --cluster --wait goes on with it and says which pods it waits for",
         )
 
 
@@ -205,6 +212,7 @@ _CALL_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
         "the webhook names a port that its Service does not have",
         "delete the MutatingWebhookConfiguration: the injector registers it anew",
     ),
+    'namespaces "': ("there is no such namespace to try it in", "name another with --probe-namespace"),
     "not found": ("the webhook's Service is gone", "helm upgrade --install brings it back"),
     "deadline exceeded": (
         "the injector did not answer in time",
@@ -220,9 +228,12 @@ _CALL_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
         "raise it, or lower the sidecar's resources",
     ),
     "denied the request": ("the injector refused the pod", "the message says why"),
-    "forbidden": ("this account may not create pods", "try --probe-namespace with one where it may"),
 }
 """What the API server says when it can't call a webhook → what that means and what to do. The first that fits."""
+
+
+_MAY_NOT: Final = "cannot create resource"
+"""How RBAC says so; whatever else forbids a pod says why in words of its own."""
 
 
 def answers(observed: Observed) -> Iterator[Finding]:
@@ -237,6 +248,13 @@ def answers(observed: Observed) -> Iterator[Finding]:
                 "a pod that asks for the sidecar was let through without it",
                 "its namespace is excluded, or another webhook took it out; kecs proxy explain -f POD.yaml says more",
             )
+        return
+    if _MAY_NOT in answer.message:
+        yield Finding(
+            status=Status.UNKNOWN,
+            message=f"this account may not create pods: {answer.message}",
+            hint="try --probe-namespace with one where it may",
+        )
         return
     for text, (message, hint) in _CALL_ERRORS.items():
         if text in answer.message:
@@ -333,13 +351,21 @@ def sidecars(observed: Observed) -> Iterator[Finding]:
                 why = f"{waiting['reason']} {waiting.get('message', '')}".rstrip()
                 yield _failed(
                     f"{_name(pod)}: {container['name']} is waiting: {why}",
-                    f"kecs proxy logs {_name(pod)}, or kubectl describe pod",
+                    f"{_look(pod, container['name'])}, or kubectl describe pod",
                 )
             elif container.get("restartCount", 0) >= _RESTARTS_MANY:
                 yield _warning(
                     f"{_name(pod)}: {container['name']} was restarted {container['restartCount']} times",
-                    f"kecs proxy logs {_name(pod)} --previous says why",
+                    f"{_look(pod, container['name'])} says why",
                 )
+
+
+def _look(pod: Mapping[str, Any], container: str) -> str:
+    """Say how to see what a container of ours has said last."""
+    namespace, _, name = _name(pod).partition("/")
+    if container == INIT_CONTAINER:
+        return f"kecs proxy rules -n {namespace} {name}"
+    return f"kecs proxy logs -n {namespace} {name} --previous"
 
 
 def health(what: str, attribute: str, hint: str) -> Judge:

@@ -2,8 +2,10 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +17,25 @@ if TYPE_CHECKING:
     from kecs.certs.kube import Kube
 
 _OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class Duration(click.ParamType[float]):
+    """A time, as seconds: 90, 90s, 10m, 1h30m, 2d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it; a number is seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        match = _DURATION.fullmatch(value)
+        if not value or match is None:
+            self.fail(f"{value!r} is no duration, e.g. 45s, 10m or 1h30m", param, ctx)
+        days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+
+
+_DURATION: Final = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8}(?:\.\d{1,6})?)s?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

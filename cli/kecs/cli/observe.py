@@ -1,14 +1,13 @@
 """Looks at a cluster for `kecs proxy check`. An edge: it judges nothing, and what it may not see it says so."""
 
-import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from kecs.certs.bundle import parse
 from kecs.certs.kube import Kube, KubeError
+from kecs.cli import leak_probe
 from kecs.cli.observed import Answer, Observed
 from kecs.core.errors import AuthorityError, KecsError
 from kecs.core.names import (
@@ -45,8 +44,10 @@ class Target:
     context: str = ""
     probe_namespace: str = "default"
     """Where the dry run's pod would be made."""
+    leak: bool = False
+    """Whether to run the leak probe."""
     leak_image: str = ""
-    """Run the leak probe with this image; empty for none."""
+    """Its image; empty for the sidecar's, which holds what it needs and is on the nodes already."""
     timeout_s: float = 120.0
 
 
@@ -54,13 +55,14 @@ def observe(target: Target) -> Observed:
     """Look at everything, once."""
     looking = _Looking(target)
     version, when = looking.version()
+    now = datetime.now(UTC)  # at once: it is compared with the time in that answer
     if version.status != _OK:
-        return Observed(now=datetime.now(UTC), context=target.context, namespace=target.namespace, version=version)
+        return Observed(now=now, context=target.context, namespace=target.namespace, version=version)
     trust = looking.seen("trust", lambda: looking.config_map(TRUST_CONFIG_MAP))
     roots, roots_error = _roots(trust)
     document = looking.seen("settings", looking.document)
     return Observed(
-        now=datetime.now(UTC),
+        now=now,
         context=target.context,
         namespace=target.namespace,
         version=version,
@@ -75,7 +77,7 @@ def observe(target: Target) -> Observed:
         dry_run=looking.dry_run(),
         backend=looking.seen("backend", lambda: looking.backend(document)),
         certs=looking.seen("certs", looking.certs),
-        leak=looking.leak() if target.leak_image else None,
+        leak=looking.seen("leak", lambda: looking.leak(document)) if target.leak else None,
         looks_like_aws=looking.evidence,
         unread=looking.unread,
     )
@@ -171,6 +173,8 @@ class _Looking:
 
     def backend(self, document: Document | None) -> Answer:
         """Ask the emulator for its health, through the API server, which is where pods are too."""
+        if why := self.unread.get("settings"):
+            raise KecsError(why)
         if document is None:
             return _NO_TRUST
         endpoint = document.injection("check").endpoint
@@ -193,116 +197,10 @@ class _Looking:
             return Answer(status=_OK if own else error.status, message=error.message)
         return Answer(status=_OK)
 
-    def leak(self) -> Answer:
-        """Run a pod that tries to get past its sidecar; it is deleted whatever comes of it."""
-        made = self._created(leak_pod(self._target.leak_image))
-        if made.status != 201:  # noqa: PLR2004 - HTTP's Created
-            return made
-        namespace = self._target.probe_namespace
-        path = f"/api/v1/namespaces/{namespace}/pods/{made.body['metadata']['name']}"
-        try:
-            return self._leaked(path)
-        except KubeError as error:
-            return Answer(status=error.status, message=error.message)
-        finally:
-            self._kube.delete(path)
-
-    def _leaked(self, path: str) -> Answer:
-        until = datetime.now(UTC) + timedelta(seconds=self._target.timeout_s)
-        while datetime.now(UTC) < until:
-            phase = self._kube.get(path).get("status", {}).get("phase")
-            if phase in {"Succeeded", "Failed"}:
-                lines = self._kube.text(f"{path}/log", container="app").decode(errors="replace").splitlines()
-                try:
-                    return Answer(status=_OK, body=json.loads(lines[-1]))
-                except (IndexError, ValueError):
-                    return Answer(status=0, message=f"its pod ended with phase {phase} and said {lines[-3:]}")
-            time.sleep(0.5)
-        return Answer(status=0, message=f"its pod was not done within {self._target.timeout_s:g} s")
-
-
-def leak_pod(image: str) -> dict[str, Any]:
-    """Write the probe's pod."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "generateName": "kecs-leak-probe-",
-            "annotations": {MODE_ANNOTATION: "sidecar"},
-            "labels": {"app.kubernetes.io/part-of": "kecs"},
-        },
-        "spec": {
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": 120,
-            "containers": [
-                {
-                    "name": "app",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["/opt/kecs/bin/python", "-c", LEAK_PROGRAM],
-                    "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-                }
-            ],
-        },
-    }
-
-
-LEAK_PROGRAM: Final = r"""
-import json, os, socket, ssl
-
-HOST = "sts.amazonaws.com"
-PUBLIC = "52.119.198.1"  # an address of AWS; what answers there must never be AWS itself
-
-
-def issuer(host, address):
-    context = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE"))
-    with socket.create_connection((address, 443), timeout=5) as plain:
-        with context.wrap_socket(plain, server_hostname=host) as tls:
-            return dict(pair[0] for pair in tls.getpeercert()["issuer"]).get("organizationName", "")
-
-
-def tls(address):
-    try:
-        found = issuer(HOST, address)
-    except OSError:
-        return "held"
-    return "held" if found == "KECS" else f"answered by {found}"
-
-
-def plain():
-    try:
-        with socket.create_connection((HOST, 80), timeout=5) as connection:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: sts.amazonaws.com\r\nConnection: close\r\n\r\n")
-            head = connection.recv(4096)
-    except OSError:
-        return "held"
-    return "answered by AWS" if b"AmazonWebServices" in head or b"x-amz-cf-id" in head.lower() else "held"
-
-
-def quic():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
-        try:
-            connection.connect((PUBLIC, 443))
-            connection.send(b"x" * 1200)
-        except OSError:
-            return "held"
-    return "a datagram was sent"
-
-
-def other_port():
-    try:
-        with socket.create_connection((HOST, 8443), timeout=3):
-            pass
-    except OSError:
-        return "held"
-    return "a connection was made"
-
-
-print(json.dumps({
-    "TLS to an AWS name": tls(HOST),
-    "TLS to an AWS address": tls(PUBLIC),
-    "plain HTTP to an AWS name": plain(),
-    "QUIC (UDP 443)": quic(),
-    "an AWS name on port 8443": other_port(),
-}))
-"""
+    def leak(self, document: Document | None) -> Answer:
+        """Run a pod that tries to get past its sidecar."""
+        image = self._target.leak_image or (document.images.sidecar if document else "")
+        if not image:
+            return Answer(status=0, message="the injector's settings, which name an image, can't be read; give --image")
+        target = self._target
+        return leak_probe.run(self._kube, namespace=target.probe_namespace, image=image, timeout_s=target.timeout_s)
