@@ -1,4 +1,8 @@
-"""Running ASGI applications on several ports in one loop, with one end: what uvicorn leaves to its caller. An edge."""
+"""Running ASGI applications on several ports in one loop, with one end: what uvicorn leaves to its caller. An edge.
+
+Any pod may connect. So a request has a time within which it must be whole, what surrounds its body has a size, and
+connections have a number: without, one client could use up the memory of the process.
+"""
 
 import asyncio
 import contextlib
@@ -7,9 +11,10 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, override
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kecs.core.errors import MachineError
 
@@ -19,12 +24,74 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a client may ask for."""
+
+    request_s: float = 20.0
+    """Seconds within which a request has to be whole, from the connection's beginning or its own."""
+    head_bytes: int = 1 << 16
+    """Of a request beside its body: request line, fields, framing."""
+    connections: int = 4000
+    """At once, on one port. Of pods that renew together each is here for a tenth of a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """One application on one listening socket; TLS where there is a context."""
 
     app: Any
     listener: socket.socket
     tls: ssl.SSLContext | None = None
+    bounds: Bounds = Bounds()
+
+
+class _Bounded(HttpToolsProtocol):
+    """One connection, with bounds that uvicorn has none of for this parser."""
+
+    bounds = Bounds()
+    _late: asyncio.TimerHandle | None = None
+    _head = 0
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        if len(self.connections) > self.bounds.connections:
+            transport.abort()
+            return
+        self._expect()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_no_more()
+        super().connection_lost(exc)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._late is None:
+            self._expect()
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > self.bounds.head_bytes:
+            self.transport.abort()
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        self._head -= len(body)
+        super().on_body(body)
+
+    @override
+    def on_message_complete(self) -> None:
+        self._head = 0
+        self._expect_no_more()
+        super().on_message_complete()
+
+    def _expect(self) -> None:
+        self._late = self.loop.call_later(self.bounds.request_s, self.transport.abort)
+
+    def _expect_no_more(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):
@@ -76,7 +143,7 @@ def _server(site: Site) -> _Server:
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_S,
-        h11_max_incomplete_event_size=1 << 16,
+        http=type("_Bounded", (_Bounded,), {"bounds": site.bounds}),
     )
     config.load()
     config.ssl = site.tls  # a context of ours: its certificate is replaced while it serves
