@@ -332,24 +332,6 @@ def test_a_switch_that_nobody_asked_for_is_refused() -> None:
         assert sock.recv(1000).startswith(b"HTTP/1.1 503 ")
 
 
-def test_a_chunked_request_is_said_again_on_a_fresh_connection() -> None:
-    def once(sock: socket.socket) -> None:
-        held = bytearray()
-        head = read_head(sock, held)
-        while not held.endswith(b"0\r\n\r\n"):
-            held += sock.recv(1000)
-        sock.sendall(OK if head.startswith(b"PUT") else b"")
-        read_head(sock, bytearray())
-
-    with server(once) as address, Lab(script(address)) as lab, lab.connect() as sock:
-        for _ in range(3):
-            sock.sendall(b"PUT / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
-            for piece in (b"3\r\nabc\r\n", b"2\r\nde\r\n", b"0\r\n\r\n"):
-                sock.sendall(piece)
-            assert read_exactly(sock, len(OK)) == OK
-        assert lab.relay.counters["upstream_stale"] == 2
-
-
 def test_a_client_without_a_clean_end_of_tls_is_no_fault() -> None:
     with server(saying(OK)) as address, Lab(script(address)) as lab:
         tls = lab.connect_tls(NAME)

@@ -4,7 +4,6 @@ import hashlib
 import os
 import resource
 import socket
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -184,24 +183,6 @@ def test_a_client_that_sends_no_more_still_gets_its_answer() -> None:
         sock.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
         sock.shutdown(socket.SHUT_WR)
         assert read_all(sock).endswith(b"ok")
-
-
-def test_a_kept_connection_that_has_died_is_replaced_unseen() -> None:
-    """The first connection answers once and dies in silence; the request that meets it is said again."""
-    connections = threading.Semaphore(0)
-
-    def once(sock: socket.socket) -> None:
-        held = bytearray()
-        read_head(sock, held)
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        read_head(sock, held)  # it sees the second request and closes without a word
-        connections.release()
-
-    with server(once) as address, Lab(script(address)) as lab, lab.connect() as sock:
-        for _ in range(3):
-            sock.sendall(b"PUT / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc")
-            assert read_exactly(sock, 40).endswith(b"ok")
-        assert lab.relay.counters["upstream_stale"] == 2
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ system calls each. OpenSSL is called directly on the socket (`ssl.SSLSocket`), n
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import ssl
 import struct
+import sys
+import termios
 from collections import deque
 from typing import Final, Protocol
 
@@ -48,7 +51,7 @@ class Stream:
 
     __slots__ = (
         "_buffered", "_closing", "_deaf", "_failed", "_fd", "_has_shut", "_loop", "_out", "_paused", "_reading",
-        "_shutting", "_sock", "_ssl", "_writing", "closed", "eof", "owner",
+        "_shutting", "_sock", "_ssl", "_unacknowledged", "_writing", "closed", "eof", "owner",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, owner: Owner) -> None:
@@ -69,11 +72,26 @@ class Stream:
         self._deaf = False
         self._failed: OSError | None = None
         """Writing has failed; what came before that is still read."""
+        self._unacknowledged = 0
+        """Bytes of failed writes; after the end, all that `unacknowledged` returns."""
 
     @property
     def buffered(self) -> int:
         """How many bytes wait to be sent."""
         return self._buffered
+
+    def unacknowledged(self) -> int:
+        """Say how many bytes the peer's kernel has not acknowledged (tcp(7), SIOCOUTQ): no program there has read them.
+
+        Right up to the end of the connection, and after it as it was then. With TLS, its own bytes count too.
+        """
+        if self.closed:
+            return self._unacknowledged
+        try:
+            queued = int.from_bytes(fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except OSError:  # no TCP
+            queued = 0
+        return queued + self._buffered + self._unacknowledged
 
     def start(self) -> None:
         """Begin to read. OpenSSL may hold bytes already: they are read at once."""
@@ -252,10 +270,12 @@ class Stream:
             return total
         except OSError as error:
             self._loop.call_soon(self._write_failed, error)
+            self._unacknowledged += len(data) - total
             return len(data)
 
     def _write_failed(self, error: OSError) -> None:
         """Read what came before the reset: a server may answer, and close while it is still being sent to."""
+        self._unacknowledged += self._buffered
         self._out.clear()
         self._buffered = 0
         if self.eof or self._closing is not None:
@@ -266,6 +286,7 @@ class Stream:
 
     def _break(self, error: OSError) -> None:
         if not self.closed:
+            self._unacknowledged = self.unacknowledged()
             self._drop()
             self._tell_lost(error)
 

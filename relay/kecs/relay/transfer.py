@@ -17,6 +17,8 @@ _INTERIM_MAX: Final = 16
 _SWITCHING: Final = 101
 _OK: Final = 200
 _HEAD_MAX: Final = 262144
+_SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+"""May be asked twice (RFC 9110 section 9.2.1)."""
 
 
 class Client(Protocol):
@@ -284,27 +286,31 @@ class Transfer:
                 self._client.respond(b"0\r\n\r\n")
             self._complete(b"")
         else:
-            self._broke("it closed the connection before its answer was complete")
+            self._broke(stream, "it closed the connection before its answer was complete")
         if not stream.closed and self._stream is stream:
             stream.close()
 
-    def lost(self, stream: Stream, error: OSError) -> None:  # noqa: ARG002 - the protocol's
+    def lost(self, stream: Stream, error: OSError) -> None:
         """The upstream's connection broke."""
         if isinstance(error, CrashError):
             self._means.counters["internal_errors"] += 1
             self._reused = False  # nothing of this is to happen again
-        self._broke(error.strerror or str(error))
+        self._broke(stream, error.strerror or str(error))
 
-    def _broke(self, detail: str) -> None:
+    def _broke(self, stream: Stream, detail: str) -> None:
         if self._finished:
             return
-        if self._reused and self._sent is not None and not self._head:
+        if self._reused and self._sent is not None and not self._head and self._may_repeat(stream, self._sent):
             # closed while it was idle, before it saw the request: say it again, once, on a fresh connection
             self._means.counters["upstream_stale"] += 1
             self._release(keep=False)
             self._dial()
             return
         self._fail(Failure.RESET, detail)
+
+    def _may_repeat(self, stream: Stream, sent: bytearray) -> bool:
+        """Whether the request changes nothing, or nobody can have seen it: the upstream may have done it, and died."""
+        return self._method in _SAFE or stream.unacknowledged() >= len(sent)
 
     def drained(self, stream: Stream) -> None:  # noqa: ARG002 - the protocol's
         """The upstream took what was buffered."""
