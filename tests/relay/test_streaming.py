@@ -213,10 +213,10 @@ def test_a_body_that_breaks_off_is_not_passed_off_as_whole() -> None:
 
 
 def test_a_backend_that_says_nothing_is_given_up() -> None:
-    config = RelayConfig(peek_timeout_s=0.2, response_timeout_s=0.3, body_timeout_s=1)
+    config = RelayConfig(peek_timeout_s=0.2, first_byte_timeout_s=0.3, body_timeout_s=1)
     with server(silent) as address, Lab(script(address), config) as lab, lab.connect() as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
-        assert b"upstream_timeout" in sock.recv(1000)
+        assert b"upstream_first_byte_timeout" in sock.recv(1000)
 
 
 SIZE = 128 * 1024 * 1024

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from kecs.relay import peek
+from kecs.relay.acceptor import SHORT
 from kecs.relay.config import RelayConfig
 from kecs.relay.decide import (
     Address,
@@ -27,6 +28,7 @@ from kecs.relay.decide import (
     Verdict,
     Wire,
 )
+from kecs.relay.occupancy import Limit
 from kecs.relay.upstream import Dialling
 
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -66,7 +68,7 @@ class Arrival:
 
     __slots__ = (
         "_begun", "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock", "_timer", "_watching",
-        "connection", "peeked", "proxied", "verdict",
+        "connection", "limit", "peeked", "proxied", "verdict",
     )  # fmt: skip
 
     def __init__(self, floor: Floor, sock: socket.socket, connection: Connection) -> None:
@@ -75,6 +77,8 @@ class Arrival:
         self.connection = connection
         self.peeked = Peeked(wire=Wire.SILENT)
         self.verdict: Verdict = Pass()
+        self.limit: Limit | None = None
+        """Not to be carried: it is told why not where it speaks HTTP, and reset where it does not."""
         self.proxied = False
         """The client has been told that a proxy's CONNECT has succeeded."""
         self._look = Look.PEEK
@@ -109,11 +113,15 @@ class Arrival:
         if self._look is Look.SERVE:
             self._take_over()
             self._floor.serve(self._sock, self.connection, "")
-        elif self._look is Look.DIAL:
+        elif self.limit is None and self._look is Look.DIAL:
             self._floor.dial(self.connection, self._dialled)
         else:
             self._arm(self._floor.config.peek_timeout_s)
             self._peek()
+
+    def evict(self) -> None:
+        """Make room for a newer connection."""
+        self.abort("evicted")
 
     def abort(self, reason: str, *, reset: bool = True) -> None:
         """Reset the client, or end in order: an alert of TLS may be on its way to it."""
@@ -229,6 +237,10 @@ class Arrival:
         self._act(self.verdict, server)
 
     def _act(self, verdict: Verdict, server: socket.socket | None) -> None:
+        if self.limit is not None and isinstance(verdict, Pass | Handover):
+            self.verdict = Refuse(reason=self.limit)
+            self.abort(self.limit)
+            return
         match verdict:
             case Pass():
                 if self.proxied:
@@ -292,6 +304,9 @@ class Arrival:
         try:
             context = self._floor.context(name)
         except Exception as error:  # noqa: BLE001 - whoever mints leaves is not ours to know
+            if isinstance(error, OSError) and error.errno in SHORT:
+                self.abort(Limit.DESCRIPTORS)
+                return
             self._floor.loop.call_exception_handler({"message": f"no TLS context for {name}", "exception": error})
             self.abort("tls_setup_failed")
             return
@@ -301,7 +316,7 @@ class Arrival:
             self.abort("client_reset")
             return
         self._timer = self._floor.loop.call_later(
-            self._floor.config.head_timeout_s, lambda: self.abort("tls_handshake_timeout")
+            self._floor.config.handshake_timeout_s, lambda: self.abort(Limit.HANDSHAKE)
         )
         self._step(name)
 
@@ -353,4 +368,6 @@ _DIAL_REASONS: Final = {
 
 
 def _dial_reason(error: OSError) -> str:
+    if error.errno in SHORT:
+        return Limit.DESCRIPTORS
     return f"dial_{_DIAL_REASONS.get(error.errno or 0, 'failed')}"

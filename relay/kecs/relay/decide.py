@@ -124,10 +124,14 @@ class Failure(StrEnum):
 
     CONNECT = "upstream_connect"
     CONNECT_TIMEOUT = "upstream_connect_timeout"
+    FIRST_BYTE_TIMEOUT = "upstream_first_byte_timeout"
+    """A request that was sent whole got no answer in time."""
     TIMEOUT = "upstream_timeout"
+    """An answer that had begun, or a request, did not go on in time."""
     RESET = "upstream_reset"
     INVALID = "upstream_invalid_response"
     OVERLOAD = "overload"
+    """A limit of ours was reached; the detail is its word."""
 
 
 @dataclass(slots=True, kw_only=True)

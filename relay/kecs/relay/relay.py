@@ -1,19 +1,21 @@
 """The relay: listeners, the connections they accept, their deadlines, and a quiet end."""
 
 import asyncio
-import contextlib
+import resource
 import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+from kecs.relay.acceptor import Acceptor, Listener, OriginalDestination, reset
 from kecs.relay.arrival import Arrival
 from kecs.relay.config import RelayConfig
 from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Connection, Decider, Dial, Refuse
-from kecs.relay.original import client_of, from_getsockname, is_local
+from kecs.relay.occupancy import Limit, Occupancy
+from kecs.relay.original import client_of, from_getsockname
 from kecs.relay.session import Session
 from kecs.relay.stream import Stream
 from kecs.relay.transfer import Means
@@ -22,26 +24,15 @@ from kecs.relay.upstream import Pool, default_dial
 
 __all__ = ["Relay", "RelayConfig"]
 
-_ACCEPTS_PER_WAKE: Final = 64
-_PAUSE_S: Final = 0.1
 _TICK_S: Final = 0.5
+_REFUSED: Final[dict[str, Limit]] = {word: word for word in (Limit.DIAL, Limit.HANDSHAKE, Limit.DESCRIPTORS)}
+"""Refusals that are limits: they are counted by the limit's own word."""
+_REDIRECT: Final = "redirect"
 
-type OriginalDestination = Callable[[socket.socket], Address]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listener:
-    sock: socket.socket
-    address: Address
-    origin: str
-    original_destination: OriginalDestination
-
-    def is_own(self, destination: Address) -> bool:
-        """Whether dialling the destination would arrive here again."""
-        if destination.port != self.address.port:
-            return False
-        anywhere = self.address.host in {"0.0.0.0", "::"}
-        return destination.host == self.address.host or (anywhere and is_local(destination.host))
+class _Evictable(Protocol):
+    def evict(self) -> None:
+        """End to make room."""
 
 
 @dataclass(slots=True)
@@ -80,7 +71,10 @@ class Relay:
         self._means = Means(
             loop=self.loop, decider=decider, config=self.config, pool=self._pool, counters=self.counters
         )
-        self._listeners: list[_Listener] = []
+        self._acceptor = Acceptor(self.loop, self._arrive, counters=self.counters, relieve=self._pool.close)
+        self.occupancy = Occupancy(self.config, descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self._own: defaultdict[str, dict[int, _Evictable]] = defaultdict(dict)
+        """What came from listeners with room of their own, by origin, the oldest first."""
         self._arrivals: dict[int, Arrival] = {}
         self._sessions: dict[Session, Connection] = {}
         self._passing: dict[Tunnel, _Passing] = {}
@@ -100,21 +94,26 @@ class Relay:
         self,
         sock: socket.socket,
         *,
-        origin: str = "redirect",
+        origin: str = _REDIRECT,
         original_destination: OriginalDestination = from_getsockname,
+        room: int = 0,
+        accepts: int = 64,
     ) -> None:
-        """Accept on a listening socket, which is closed at the end."""
-        sock.settimeout(0)
-        with contextlib.suppress(OSError):  # what is accepted inherits it; there may be sockets that are not TCP
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener = _Listener(
-            sock=sock,
-            address=Address(*sock.getsockname()[:2]),
-            origin=origin,
-            original_destination=original_destination,
+        """Accept on a listening socket, which is closed at the end.
+
+        With `room` its connections don't count among the clients': there may be so many, and the oldest gives way.
+        `accepts` connections are taken in one go; who shares the socket with other processes takes one.
+        """
+        self._acceptor.add(
+            Listener(
+                sock=sock,
+                address=Address(*sock.getsockname()[:2]),
+                origin=origin,
+                original_destination=original_destination,
+                room=room,
+                accepts=accepts,
+            )
         )
-        self._listeners.append(listener)
-        self.loop.add_reader(sock.fileno(), self._accept, listener)
 
     async def drain(self, deadline_s: float) -> None:
         """Let requests finish; new connections are served until the deadline. Then close everything."""
@@ -132,10 +131,7 @@ class Relay:
     def close(self) -> None:
         """Close listeners and connections."""
         self._timer.cancel()
-        for listener in self._listeners:
-            self.loop.remove_reader(listener.sock.fileno())
-            listener.sock.close()
-        self._listeners.clear()
+        self._acceptor.close()
         for arrival in list(self._arrivals.values()):
             arrival.abort("closed")
         for session in list(self._sessions):
@@ -146,45 +142,58 @@ class Relay:
 
     # accepting
 
-    def _accept(self, listener: _Listener) -> None:
-        for _ in range(_ACCEPTS_PER_WAKE):
-            try:
-                sock, _ = listener.sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError:
-                # without descriptors the connection stays in the backlog; an error of the network was that connection's
-                self.counters["accept_paused"] += 1
-                self.loop.remove_reader(listener.sock.fileno())
-                self.loop.call_later(_PAUSE_S, self._resume, listener)
-                return
-            self._arrive(sock, listener)
-
-    def _resume(self, listener: _Listener) -> None:
-        if listener in self._listeners:
-            self.loop.add_reader(listener.sock.fileno(), self._accept, listener)
-
-    def _arrive(self, sock: socket.socket, listener: _Listener) -> None:
+    def _arrive(self, sock: socket.socket, listener: Listener) -> None:
         sock.settimeout(0)
         self.counters["accepted"] += 1
         try:
             destination, client = listener.original_destination(sock), client_of(sock)
+            is_own = listener.origin == _REDIRECT and listener.is_own(destination)
         except OSError:
-            sock.close()  # the client is gone, or nothing was redirected
+            reset(sock)  # the client is gone, nothing was redirected, or there is no descriptor to find out with
             self.counters["no_destination"] += 1
             return
         self._number += 1
         connection = Connection(number=self._number, client=client, destination=destination, origin=listener.origin)
         arrival = Arrival(self, sock, connection)
+        if not self._enter(arrival, listener):
+            self._turn_away(arrival, sock)
+            return
         self._arrivals[connection.number] = arrival
-        if self.open > self.config.connections_max:
-            self.counters["connections_over_limit"] += 1
-            arrival.abort("connections_over_limit")
-        elif listener.origin == "redirect" and listener.is_own(destination):
+        if is_own:
             arrival.verdict = Refuse(reason="loop")
             arrival.abort("loop")  # nobody wanted to go here but by mistake; dialling it would arrive here again
         else:
             arrival.start()
+
+    def _enter(self, arrival: Arrival, listener: Listener) -> bool:
+        """Count a connection in; say whether there is room at least to tell it that there is none."""
+        connection = arrival.connection
+        if listener.room:
+            own = self._own[listener.origin]
+            while len(own) >= listener.room:
+                self.counters["own_connections_evicted"] += 1
+                own[next(iter(own))].evict()
+            own[connection.number] = arrival
+            return True
+        entry = self.occupancy.enter(connection.number, connection.client.host)
+        if entry.limit is not None:
+            self.counters[entry.limit] += 1
+            arrival.limit = entry.limit
+        return entry.answered
+
+    def _turn_away(self, arrival: Arrival, sock: socket.socket) -> None:
+        reason = arrival.limit or Limit.CONNECTIONS
+        arrival.verdict = Refuse(reason=reason)
+        reset(sock)
+        self.counters["refused"] += 1
+        self._note(arrival, reason, 0, 0)
+
+    def _leave(self, connection: Connection) -> None:
+        own = self._own.get(connection.origin)
+        if own is not None:
+            own.pop(connection.number, None)
+        else:
+            self.occupancy.leave(connection.number, connection.client.host)
 
     # what an arrival becomes
 
@@ -198,6 +207,13 @@ class Relay:
         stream = Stream(self.loop, sock, _NOBODY)
         session = Session(self._means, stream, connection, name, self._session_closed)
         self._sessions[session] = connection
+        own = self._own.get(connection.origin)
+        if own is not None:
+            own[connection.number] = session
+        else:
+            limit = self.occupancy.limit_of(connection.number)
+            if limit is not None:
+                session.turn_away(limit)
         if self._draining is not None:
             session.closing_fields(keep_alive=False)
         stream.start()
@@ -213,18 +229,22 @@ class Relay:
     def gone(self, arrival: Arrival, reason: str) -> None:
         """Note the end of an arrival that nobody took over."""
         self._arrivals.pop(arrival.connection.number, None)
+        self._leave(arrival.connection)
         self.counters["refused"] += 1
-        self.counters[f"refused_{reason}"] += 1
+        self.counters[_REFUSED.get(reason) or f"refused_{reason}"] += 1
         self._note(arrival, reason, 0, 0)
 
     def _session_closed(self, session: Session, reason: str) -> None:  # noqa: ARG002 - records have said it
-        self._sessions.pop(session, None)
+        connection = self._sessions.pop(session, None)
+        if connection is not None:
+            self._leave(connection)
         self._ended()
 
     def _tunnel_closed(self, tunnel: Tunnel, reason: str) -> None:
         passing = self._passing.pop(tunnel, None)
         if passing is not None:
             arrival = passing.arrival
+            self._leave(arrival.connection)
             self.counters["passed_bytes"] += tunnel.up.carried + tunnel.down.carried
             self._note(arrival, reason, tunnel.up.carried, tunnel.down.carried)
 
@@ -258,6 +278,7 @@ class Relay:
                 passing.tunnel.touched = False
                 passing.moved = now
             elif now - passing.moved > self.config.tunnel_idle_timeout_s:
+                self.counters[Limit.TUNNEL] += 1
                 passing.tunnel.close()
 
 

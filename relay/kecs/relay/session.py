@@ -11,6 +11,7 @@ from kecs.relay import framing
 from kecs.relay.decide import Connection, Exchange, Failure
 from kecs.relay.framing import Body, Chunked, Request
 from kecs.relay.join import Joined
+from kecs.relay.occupancy import Limit
 from kecs.relay.stream import HIGH_WATER, LOW_WATER, CrashError, Stream
 from kecs.relay.transfer import Means, Transfer
 
@@ -42,13 +43,17 @@ class _State(Enum):
     """The protocol was switched."""
 
 
+_QUIET: Final = {_State.HEAD: Limit.IDLE, _State.JOINED: Limit.TUNNEL}
+"""What it means that nothing happened for too long."""
+
+
 class Session:
     """Owner of a client's stream. `closed` is called once, at the end."""
 
     __slots__ = (
         "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange", "_held",
-        "_in", "_last", "_means", "_request", "_searched", "_state", "_stream", "_transfer", "_wanted", "deadline",
-        "http_1_0", "joined", "name", "received_bytes", "sent_bytes",
+        "_in", "_last", "_limit", "_means", "_request", "_searched", "_state", "_stream", "_transfer", "_wanted",
+        "deadline", "http_1_0", "joined", "name", "received_bytes", "sent_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +80,8 @@ class Session:
         self._dropped = 0
         self._last = False
         """No request after this one."""
+        self._limit: Limit | None = None
+        """Not to be carried: a request is answered 503."""
         self._begun = 0.0
         self.http_1_0 = False
         self.joined: Joined | None = None
@@ -168,7 +175,8 @@ class Session:
         if end < 0 or end > config.head_bytes_max:
             self._searched = len(self._in)
             if self._searched > config.head_bytes_max:
-                self._refuse(431, f"the request head is longer than {config.head_bytes_max} bytes")
+                self._means.counters[Limit.HEAD_BYTES] += 1
+                self._refuse(431, f"the request head is longer than {config.head_bytes_max} bytes", Limit.HEAD_BYTES)
             return False
         raw = bytes(self._in[:end])
         del self._in[:end]
@@ -239,6 +247,11 @@ class Session:
         if isinstance(decision, Answer):
             self._answer(decision, keep_alive=not request.expects_continue or self._body.done)
             return
+        pool = self._means.pool
+        if self._limit is not None or pool.waiting >= self._means.config.requests_max:
+            self._overloaded(exchange, self._limit or Limit.REQUESTS)
+            return
+        pool.waiting += 1
         transfer = Transfer(self._means, self, exchange, request, decision)
         self._transfer = transfer
         if self._body.done:
@@ -261,6 +274,7 @@ class Session:
         if self._discarding or self._transfer is None:
             self._dropped += count
             if self._dropped > self._means.config.discard_bytes_max:
+                self._means.counters[Limit.DISCARD] += 1
                 self._linger()
                 return b""
         elif not body.done:
@@ -307,6 +321,7 @@ class Session:
     def responded(self, *, keep_alive: bool) -> None:
         """Note that the response is complete."""
         self._transfer = None
+        self._means.pool.waiting -= 1
         if not keep_alive:
             self._last = True
         self._record("")
@@ -318,6 +333,7 @@ class Session:
     def failed(self, failure: Failure, detail: str, *, answered: bool) -> None:
         """Answer for an upstream that did not; what has begun to be answered can only be broken off."""
         self._transfer = None
+        self._means.pool.waiting -= 1
         exchange = self._exchange
         if exchange is None:
             return
@@ -331,10 +347,20 @@ class Session:
         waits = request is not None and request.expects_continue and self._state is _State.BODY
         self._answer(self._means.decider.failed(exchange, failure, detail), keep_alive=not waits, reason=failure.value)
 
+    def _overloaded(self, exchange: Exchange, limit: Limit) -> None:
+        """Answer that there is no room: at once, since a client that waits would only make it worse."""
+        self._means.counters[Limit.REQUESTS] += limit is Limit.REQUESTS
+        answer = self._means.decider.failed(exchange, Failure.OVERLOAD, limit)
+        exchange.reason = limit
+        request = self._request
+        waits = request is not None and request.expects_continue and self._state is _State.BODY
+        self._answer(answer, keep_alive=self._limit is None and not waits, reason=limit)
+
     def switch(self, upstream: Stream, first: bytes) -> None:
         """Join client and upstream for good."""
         self.respond(first)
         self._transfer = None
+        self._means.pool.waiting -= 1
         self._record("")
         self._state = _State.JOINED
         self.deadline = self._means.loop.time() + self._means.config.tunnel_idle_timeout_s
@@ -363,15 +389,16 @@ class Session:
         else:
             self._next()
 
-    def _refuse(self, status: int, detail: str) -> None:
+    def _refuse(self, status: int, detail: str, limit: Limit | None = None) -> None:
         """Answer a request that can't be understood, and close: nobody knows where the next one begins."""
         exchange = self._exchange
+        reason = limit or f"invalid_request_{status}"
         if exchange is not None:
-            exchange.reason = f"invalid_request_{status}"
+            exchange.reason = reason
         self._means.counters["requests_invalid"] += 1
         self._last = True
         answer = self._means.decider.invalid(exchange, status, detail)
-        self._answer(answer, keep_alive=False, reason=f"invalid_request_{status}")
+        self._answer(answer, keep_alive=False, reason=reason)
 
     def _record(self, reason: str) -> None:
         exchange, self._exchange = self._exchange, None
@@ -458,6 +485,16 @@ class Session:
         if self.idle:
             self._close_when_sent()
 
+    def turn_away(self, limit: Limit) -> None:
+        """Answer a request 503 and close: there is no room for this connection. Its client is not waited for long."""
+        self._limit = limit
+        self._last = True
+        self.deadline = self._means.loop.time() + self._means.config.head_timeout_s
+
+    def evict(self) -> None:
+        """Make room for a newer connection."""
+        self._end("evicted")
+
     def crash(self, fault: Exception) -> None:
         """End for a fault of ours."""
         self._stream.crash(fault)
@@ -484,32 +521,40 @@ class Session:
     def _upstream_expired(self, transfer: Transfer) -> None:
         """Nothing came from the upstream for too long; but it may be the client who does not take it."""
         if self._stream.buffered > LOW_WATER:
+            self._means.counters[Limit.CLIENT] += 1
             self._stream.abort()
-            self._end("client_timeout")
+            self._end(Limit.CLIENT)
         else:
             transfer.expired()
 
     def _expired(self) -> None:
+        counters = self._means.counters
         if self._state in {_State.SHOW, _State.BODY} or (self._state is _State.HEAD and self._in):
-            self._give_up_body(408, "the request did not arrive in time")
+            limit = Limit.HEAD if self._state is _State.HEAD else Limit.BODY
+            counters[limit] += 1
+            self._give_up_body(408, "the request did not arrive in time", limit)
         elif self._stream.buffered:
+            counters[Limit.CLIENT] += 1
             self._stream.abort()
-            self._end("client_timeout")
+            self._end(Limit.CLIENT)
         else:
+            quiet = _QUIET.get(self._state)
+            if quiet is not None:
+                counters[quiet] += 1
             self._end("idle")
 
-    def _give_up_body(self, status: int, detail: str) -> None:
+    def _give_up_body(self, status: int, detail: str, limit: Limit | None = None) -> None:
         """Answer for a request that ends in the middle; where a response has begun, only the connection can end."""
         answered = self._exchange is None or (self._transfer is not None and self._transfer.answered)
         self._abandon()
         if answered:
             self._last = True
-            self._record(f"invalid_request_{status}")
+            self._record(limit or f"invalid_request_{status}")
             self._stream.abort()
             self._end("client_timeout")
         else:
             self._state = _State.SHOW
-            self._refuse(status, detail)
+            self._refuse(status, detail, limit)
 
     def abort(self) -> None:
         """End at once."""
@@ -518,6 +563,7 @@ class Session:
     def _abandon(self) -> None:
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
+            self._means.pool.waiting -= 1
             transfer.abandon()
 
     def _end(self, reason: str) -> None:

@@ -7,9 +7,11 @@ from typing import Final, Protocol
 from kecs.aws.head import Fields
 from kecs.core.errors import ProtocolError
 from kecs.relay import framing
+from kecs.relay.acceptor import SHORT
 from kecs.relay.config import RelayConfig
 from kecs.relay.decide import Decider, Exchange, Failure, Forward
 from kecs.relay.framing import Body, Length, Request, Response, UntilClose
+from kecs.relay.occupancy import Limit
 from kecs.relay.stream import HIGH_WATER, CrashError, Stream
 from kecs.relay.upstream import Connecting, Pool
 
@@ -125,7 +127,7 @@ class Transfer:
         elif self._sent is not None and len(self._sent) > HIGH_WATER:
             self._client.hold(full=True)
         if self._response is None:
-            self._touch()
+            self._wait_for_answer()
 
     def end(self) -> None:
         """Note that the request is complete."""
@@ -146,8 +148,11 @@ class Transfer:
 
     def expired(self) -> None:
         """The upstream has had its time."""
-        failure = Failure.TIMEOUT if self._stream is not None else Failure.CONNECT_TIMEOUT
-        self._fail(failure, f"no answer within {self._means.config.response_timeout_s:.0f} s")
+        config = self._means.config
+        if self._response is None and self._ended:
+            self._fail(Failure.FIRST_BYTE_TIMEOUT, f"no answer within {config.first_byte_timeout_s:g} s")
+        else:
+            self._fail(Failure.TIMEOUT, f"nothing moved for {config.response_timeout_s:g} s")
 
     def _dial(self) -> None:
         self._reused = False
@@ -158,8 +163,11 @@ class Transfer:
     def _connected(self, result: Stream | OSError) -> None:
         self._connecting = None
         if isinstance(result, OSError):
-            timed_out = isinstance(result, TimeoutError)
-            self._fail(Failure.CONNECT_TIMEOUT if timed_out else Failure.CONNECT, result.strerror or str(result))
+            failure = Failure.CONNECT_TIMEOUT if isinstance(result, TimeoutError) else Failure.CONNECT
+            if result.errno in SHORT:
+                failure = Failure.OVERLOAD
+                self._means.counters[Limit.DESCRIPTORS] += 1
+            self._fail(failure, result.strerror or str(result))
             return
         self._attach(result)
         result.start()
@@ -168,10 +176,15 @@ class Transfer:
     def _attach(self, stream: Stream) -> None:
         self._stream = stream
         stream.owner = self
-        self._touch()
+        self._wait_for_answer()
         stream.write(bytes(self._sent or b""))
         if not self._reused:
             self._sent = None
+
+    def _wait_for_answer(self) -> None:
+        config = self._means.config
+        patience_s = config.first_byte_timeout_s if self._ended else config.response_timeout_s
+        self.deadline = self._means.loop.time() + patience_s
 
     def _touch(self) -> None:
         self.deadline = self._means.loop.time() + self._means.config.response_timeout_s
@@ -214,6 +227,7 @@ class Transfer:
             return False
         if not self._client.http_1_0:
             self._client.respond(raw)
+        self._wait_for_answer()
         return True
 
     def _switch(self, raw: bytes, rest: bytes, stream: Stream) -> None:

@@ -255,6 +255,8 @@ class Pool:
         self._owner = _Idle(self)
         self._make_tls = tls
         self._tls: ssl.SSLContext | None = None
+        self.waiting = 0
+        """Requests on their way that have no whole answer yet; sessions count them."""
 
     def idle(self, upstream: Upstream) -> Stream | None:
         """Return a connection that was used before, or None."""

@@ -75,10 +75,11 @@ _CODES: Final = {
 _REASONS: Final[dict[Failure, str]] = {
     Failure.CONNECT: "can't be connected to",
     Failure.CONNECT_TIMEOUT: "did not accept the connection in time",
-    Failure.TIMEOUT: "did not answer in time",
+    Failure.FIRST_BYTE_TIMEOUT: "did not answer in time",
+    Failure.TIMEOUT: "stopped in the middle for too long",
     Failure.RESET: "closed the connection before it answered",
     Failure.INVALID: "answered what is no HTTP response",
-    Failure.OVERLOAD: "too many requests are waiting",
+    Failure.OVERLOAD: "is not asked for now",
 }
 
 
@@ -283,7 +284,8 @@ class SidecarDecider(Decider):
         route = context.route if isinstance(context, CallContext) else None
         why = _REASONS[failure] + (f": {detail}" if detail else "")
         endpoint = (route or self.routes.backend).url
-        return self._error(exchange, 503, f"emulator unreachable: {endpoint} ({why})", code="ServiceUnavailable")
+        what = "too much at once" if failure is Failure.OVERLOAD else "emulator unreachable"
+        return self._error(exchange, 503, f"{what}: {endpoint} ({why})", code="ServiceUnavailable")
 
     @override
     def invalid(self, exchange: Exchange | None, status: int, detail: str) -> Answer:
