@@ -23,6 +23,10 @@ WHOLE = SidecarConfig(
     role="app",
     pass_hosts=("*.eks.amazonaws.com",),
     engine=EngineMode.INSPECT,
+    page_port=14582,
+    record="/tmp/calls",
+    addons=("/src/addon.py",),
+    unredacted=True,
 )
 
 
@@ -52,6 +56,13 @@ def test_it_comes_back_as_it_was_written() -> None:
         ("pass_hosts", ["*"], "'*' is no host name"),
         ("engine", "maybe", "engine 'maybe' is unknown"),
         ("engine", 1, "engine 1 is no str"),
+        ("page_port", -1, "page_port -1 is no port"),
+        ("page_port", 65536, "page_port 65536 is no port"),
+        ("addons", ["addon.py"], "'addon.py' is no absolute path"),
+        ("addons", "/addon.py", "is no list of paths"),
+        ("record", "calls", "'calls' is no absolute path"),
+        ("engine", "on-demand", "record is given, and the engine is on-demand"),
+        ("unredacted", "yes", "unredacted 'yes' is no bool"),
         ("surprise", 1, "has no 'surprise'"),
     ],
 )

@@ -24,6 +24,8 @@ class EngineMode(StrEnum):
     """Clients that offer no HTTP/1.1 are handed over; it starts with the first."""
     INSPECT = "inspect"
     """Every AWS connection goes through it, to be looked at in a browser."""
+    WATCH = "watch"
+    """Every AWS connection goes through it, to be recorded or for addons; there is no page."""
 
 
 def _is_loopback(host: str) -> bool:
@@ -55,6 +57,14 @@ class SidecarConfig:
     pass_hosts: tuple[str, ...] = ()
     """AWS names that are passed undecrypted, exact or with a leading `*.`."""
     engine: EngineMode = EngineMode.ON_DEMAND
+    page_port: int = 0
+    """Where on loopback the page is served when the engine is `inspect`; 0: where the kernel chooses."""
+    record: str = ""
+    """A file that calls are written to, absolute; empty: none. See `kecs.sidecar.recording`."""
+    addons: tuple[str, ...] = ()
+    """Files of mitmproxy addons, absolute."""
+    unredacted: bool = False
+    """Show and record secrets too."""
     dns_capture: bool = True
     """Answer AWS names ourselves; else DNS is only forwarded."""
 
@@ -71,9 +81,21 @@ class SidecarConfig:
             raise ConfigError(f"profile {self.profile!r} is unknown", hint=f"one of {', '.join(PROFILES)}")
         if len(self.account) != _ACCOUNT_DIGITS or not (self.account.isascii() and self.account.isdigit()):
             raise ConfigError(f"account {self.account!r} is no account number", hint="twelve digits")
+        self._check_watched()
         for name in self.pass_hosts:
             if not normalise(name.removeprefix("*.")):
                 raise ConfigError(f"pass_hosts: {name!r} is no host name", hint="a name, or *. and a name")
+
+    def _check_watched(self) -> None:
+        for path in (*self.addons, *([self.record] if self.record else [])):
+            if not path.startswith("/"):
+                raise ConfigError(f"{path!r} is no absolute path", hint="addons and record begin with /")
+        if not 0 <= self.page_port < _PORTS.stop:
+            raise ConfigError(f"page_port {self.page_port} is no port", hint="1 to 65535, or 0")
+        watched = self.engine in (EngineMode.INSPECT, EngineMode.WATCH)
+        for key, given in (("record", self.record), ("addons", self.addons)):
+            if given and not watched:
+                raise ConfigError(f"{key} is given, and the engine is {self.engine}", hint="inspect or watch")
 
     @property
     def backend_profile(self) -> Profile:
@@ -137,16 +159,20 @@ def _check_endpoint(what: str, host: str, port: int) -> None:
 _TYPES: Final[dict[str, type]] = {
     "backend_port": int,
     "controlplane_port": int,
+    "page_port": int,
+    "unredacted": bool,
     "backend_tls": bool,
     "controlplane_tls": bool,
     "dns_capture": bool,
 }
 
+_LISTS: Final = {"pass_hosts": "names", "addons": "paths"}
+
 
 def _typed(key: str, value: Any) -> Any:
-    if key == "pass_hosts":
+    if key in _LISTS:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise ConfigError(f"pass_hosts {value!r} is no list of names")
+            raise ConfigError(f"{key} {value!r} is no list of {_LISTS[key]}")
         return tuple(value)
     wanted = _TYPES.get(key, str)
     if type(value) is not wanted:  # a bool is an int, but no port

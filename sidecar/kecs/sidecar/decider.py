@@ -205,7 +205,7 @@ class SidecarDecider(Decider):
         match self.config.engine:
             case EngineMode.OFF:
                 return False
-            case EngineMode.INSPECT:
+            case EngineMode.INSPECT | EngineMode.WATCH:
                 return True
             case EngineMode.ON_DEMAND:
                 return bool(peeked.alpn) and _HTTP_1.isdisjoint(peeked.alpn)
