@@ -7,7 +7,7 @@ the message.
 
 import re
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import httptools
 
@@ -20,6 +20,8 @@ _TRAILER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[^\x00]*\Z")
 _NO_TRAILERS: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 _CHUNK_LINE_MAX: Final = 4096
 _TRAILERS_MAX: Final = 16384
+_BLANKS: Final = frozenset({b" ", b"\t"})
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _NO_BODY: Final = frozenset({204, 304})
 _TARGET: Final = re.compile(rb"[!-~\x80-\xff]+$")
 
@@ -53,6 +55,9 @@ class NoBody:
     def take(self, data: bytes) -> int:  # noqa: ARG002 - the protocol's
         """Take nothing."""
         return 0
+
+
+EMPTY: Final = NoBody()
 
 
 class Length:
@@ -164,8 +169,7 @@ class Chunked:
         return position
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """A request head, without what `Connection` nominates, and what its framing says."""
 
     head: RequestHead
@@ -177,8 +181,7 @@ class Request:
     """The protocols that the client would change to, as far as that is passed on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(NamedTuple):
     """A response head and what its framing says."""
 
     head: ResponseHead
@@ -203,7 +206,7 @@ class _Collector:
         self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value.rstrip(b" \t")))  # llhttp leaves trailing blanks
+        self.fields.append((name, value.rstrip(b" \t") if value[-1:] in _BLANKS else value))  # llhttp leaves them
 
 
 def head_end(data: bytes | bytearray, start: int = 0) -> int:
@@ -212,20 +215,17 @@ def head_end(data: bytes | bytearray, start: int = 0) -> int:
     return found + 4 if found >= 0 else -1
 
 
-def _check_lines(raw: bytes) -> None:
+def _check_lines(raw: bytes, fields: int) -> None:
     """Refuse what llhttp or a backend might read in another way: bare CR or LF, NUL, folded fields."""
     ends = raw.count(b"\r\n")
     if raw.count(b"\n") != ends or raw.count(b"\r") != ends or b"\0" in raw:
         raise ProtocolError("the head holds a bare CR, a bare LF or a NUL")
-    if b"\r\n " in raw or b"\r\n\t" in raw:
+    if fields + 2 != ends:  # the first line, each field's, and the empty one
         raise ProtocolError("the head holds a folded field (obsolete line folding)")
 
 
 def request(raw: bytes, *, fields_max: int) -> Request:
     """Parse a whole request head; raises ProtocolError."""
-    _check_lines(raw)
-    if raw.count(b"\r\n") - 2 > fields_max:
-        raise ProtocolError(f"more than {fields_max} header fields", status=431)
     seen = _Collector()
     parser = httptools.HttpRequestParser(seen)
     try:
@@ -234,25 +234,36 @@ def request(raw: bytes, *, fields_max: int) -> Request:
         pass
     except httptools.HttpParserError as error:
         raise ProtocolError(f"the request head is malformed: {str(error).lower()}") from error
-    version = parser.get_http_version()
-    head = RequestHead(method=parser.get_method(), target=seen.target, fields=tuple(seen.fields))
-    if version not in {"1.1", "1.0"}:
+    version, method = parser.get_http_version(), parser.get_method()
+    fields = tuple(seen.fields)
+    _check_lines(raw, len(fields))
+    if version not in _VERSIONS:
         raise ProtocolError(f"HTTP/{version} is not understood", status=505)
-    facts = _Facts.read(head.fields)
-    if not _TARGET.match(head.target) or head.method == b"CONNECT":
+    if len(fields) > fields_max:
+        raise ProtocolError(f"more than {fields_max} header fields", status=431)
+    head = RequestHead(method=method, target=seen.target, fields=fields, block=_block(raw))
+    facts = _Facts.read(head)
+    if not _TARGET.match(seen.target) or method == b"CONNECT":
         raise ProtocolError("the request target is malformed")
     if facts.hosts != 1 and not (facts.hosts == 0 and version == "1.0"):
         raise ProtocolError("the request has no Host field, or several")
-    if facts.coding and version == "1.0":
+    if facts.coding is not None and version == "1.0":
         raise ProtocolError("an HTTP/1.0 request has a Transfer-Encoding")
+    if facts.connection:
+        head = facts.strip(head)
     return Request(
-        head=_origin_form(facts.strip(head)),
-        body=facts.body() or NoBody(),
+        head=head if seen.target.startswith(b"/") else _origin_form(head),
+        body=facts.body() or EMPTY,
         keep_alive=facts.keep_alive(version),
         http_1_0=version == "1.0",
         expects_continue=facts.expects_continue and version == "1.1",
         upgrade=facts.upgrade if b"upgrade" in facts.connection and not _UNSEEN.search(facts.upgrade) else b"",
     )
+
+
+def _block(raw: bytes) -> bytes | None:
+    """Return a head's fields as they stand, to be sent on like that; None where a tab may be read in two ways."""
+    return None if b"\t" in raw else raw[raw.find(b"\r\n") + 2 : -2]
 
 
 def _origin_form(head: RequestHead) -> RequestHead:
@@ -270,6 +281,10 @@ def _origin_form(head: RequestHead) -> RequestHead:
     return RequestHead(method=head.method, target=path if path.startswith(b"/") else b"/" + path, fields=head.fields)
 
 
+_TOKENS: Final = {
+    value: frozenset({value.lower()})
+    for value in (b"keep-alive", b"Keep-Alive", b"close", b"Close", b"upgrade", b"Upgrade")
+}
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"host", b"expect", b"upgrade"})
 
 
@@ -278,25 +293,25 @@ class _Facts:
     """The fields that decide on framing."""
 
     lengths: list[bytes]
-    coding: bytes = b""
+    coding: bytes | None = None
+    """None: no such field. An empty one is refused."""
     connection: frozenset[bytes] = frozenset()
     hosts: int = 0
     expects_continue: bool = False
     upgrade: bytes = b""
 
     @classmethod
-    def read(cls, fields: Fields) -> "_Facts":
+    def read(cls, head: RequestHead | ResponseHead) -> "_Facts":
         facts = cls([])
-        for name, value in fields:
-            key = name.lower()
-            if key not in _FRAMING:
-                continue
+        shape, fields = head.shape, head.fields
+        for place in shape.only(_FRAMING):
+            key, value = shape.names[place], fields[place][1]
             if key == b"content-length":
                 facts.lengths.append(value)
             elif key == b"transfer-encoding":
-                facts.coding = facts.coding + b"," + value if facts.coding else value
+                facts.coding = value if facts.coding is None else facts.coding + b"," + value
             elif key == b"connection":
-                facts.connection |= {token.strip() for token in value.lower().split(b",")}
+                facts.connection |= _TOKENS.get(value) or {token.strip() for token in value.lower().split(b",")}
             elif key == b"host":
                 facts.hosts += 1
             elif key == b"expect":
@@ -320,7 +335,7 @@ class _Facts:
 
     def body(self) -> Body | None:
         """Return the body's tracker by length or coding; None when neither is given."""
-        if self.coding:
+        if self.coding is not None:
             if self.lengths:
                 raise ProtocolError("both Content-Length and Transfer-Encoding are given")
             if self.coding.strip().lower() != b"chunked":
@@ -335,7 +350,6 @@ class _Facts:
 
 def response(raw: bytes, *, method: bytes) -> Response:
     """Parse a whole response head to a request with this method; raises ProtocolError."""
-    _check_lines(raw)
     seen = _Collector()
     parser = httptools.HttpResponseParser(seen)
     try:
@@ -344,14 +358,15 @@ def response(raw: bytes, *, method: bytes) -> Response:
         pass
     except httptools.HttpParserError as error:
         raise ProtocolError(f"the response head is malformed: {str(error).lower()}", status=502) from error
-    status = parser.get_status_code()
-    facts = _Facts.read(tuple(seen.fields))
+    status, version, fields = parser.get_status_code(), parser.get_http_version(), tuple(seen.fields)
+    _check_lines(raw, len(fields))
+    head = ResponseHead(status=status, reason=seen.reason, fields=fields)
+    facts = _Facts.read(head)
     bodiless = method == b"HEAD" or status in _NO_BODY or status < 200  # noqa: PLR2004 - interim answers
-    body: Body = NoBody() if bodiless else facts.body() or UntilClose()
-    version = parser.get_http_version()
-    faulty = version == "1.0" and facts.coding != b""  # RFC 9112 section 6.1
+    body: Body = EMPTY if bodiless else facts.body() or UntilClose()
+    faulty = version == "1.0" and facts.coding is not None  # RFC 9112 section 6.1
     return Response(
-        head=facts.strip(ResponseHead(status=status, reason=seen.reason, fields=tuple(seen.fields))),
+        head=facts.strip(head) if facts.connection else head,
         body=body,
         keep_alive=facts.keep_alive(version) and not faulty and not isinstance(body, UntilClose),
     )
@@ -362,8 +377,12 @@ def write_request(head: RequestHead, *, upgrade: bytes, http_1_0: bool = False) 
 
     A client of HTTP/1.0 asks in its own version, or it would get chunks that it can't read.
     """
-    lines = [b"%b %b %b" % (head.method, head.target, b"HTTP/1.0" if http_1_0 else b"HTTP/1.1")]
-    lines += [b"%b: %b" % field for field in head.fields if field[0].lower() not in _REQUEST_HOP_BY_HOP]
+    version = b"HTTP/1.0" if http_1_0 else b"HTTP/1.1"
+    kept = head.shape.without(_REQUEST_HOP_BY_HOP)
+    if kept is None and head.block is not None and not upgrade:
+        return b"%b %b %b\r\n%b\r\n" % (head.method, head.target, version, head.block)
+    fields = head.fields if kept is None else [head.fields[place] for place in kept]
+    lines = [b"%b %b %b" % (head.method, head.target, version), *[b"%b: %b" % field for field in fields]]
     if upgrade:
         lines.append(b"Connection: upgrade\r\nUpgrade: %b" % upgrade)
     lines.append(b"\r\n")
@@ -372,8 +391,9 @@ def write_request(head: RequestHead, *, upgrade: bytes, http_1_0: bool = False) 
 
 def write_response(head: ResponseHead, *, extra: Fields = ()) -> bytes:
     """Spell a response head for the client, with the connection's fields given as `extra`."""
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += [b"%b: %b" % field for field in head.fields if field[0].lower() not in HOP_BY_HOP]
+    kept = head.shape.without(HOP_BY_HOP)
+    fields = head.fields if kept is None else [head.fields[place] for place in kept]
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *[b"%b: %b" % field for field in fields]]
     lines += [b"%b: %b" % field for field in extra]
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
