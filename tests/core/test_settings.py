@@ -1,10 +1,18 @@
 """The models: defaults as the first documents promised them, and what each key refuses."""
 
-import pytest
+from dataclasses import fields
 
-from kecs.core.settings import LocalStack, Proxy, Settings
+import pytest
+from pydantic.alias_generators import to_camel
+
+from kecs.core.settings import LocalStack, Proxy, Relay, Settings
 from kecs.core.settings_keys import ALIASES, KEYS, VARIABLES, canonical, closest
+from kecs.relay import config as relay_config
 from kecs.relay.config import RelayConfig
+from kecs.sidecar import config as sidecar_config
+from kecs.sidecar.config import SidecarConfig
+
+RELAY = tuple(Relay.model_fields)
 
 
 def test_the_defaults_promised() -> None:
@@ -29,9 +37,46 @@ def test_the_defaults_promised() -> None:
 
 
 def test_the_relays_defaults_are_the_relays_own() -> None:
-    given, own = Settings().relay, RelayConfig()
-    names = {name: f"{name}_s" if name.endswith("_timeout") else name for name in type(given).model_fields}
-    assert {name: getattr(given, name) for name in names} == {name: getattr(own, to) for name, to in names.items()}
+    given, own = Settings().relay, SidecarConfig(backend_host="::1", backend_port=1)
+    names = {name: own if hasattr(own, name) or hasattr(own, f"{name}_s") else own.relay for name in RELAY}
+    held = {name: getattr(to, f"{name}_s" if hasattr(to, f"{name}_s") else name) for name, to in names.items()}
+    assert {name: getattr(given, name) for name in names} == held
+    assert {field.name.removesuffix("_s") for field in fields(RelayConfig)} <= held.keys()
+
+
+@pytest.mark.parametrize("name", RELAY)
+def test_the_relays_bounds_are_the_relays_own(name: str) -> None:
+    bounds = {**relay_config.BOUNDS, **sidecar_config.BOUNDS}
+    allowed = bounds.get(name, bounds.get(f"{name}_s"))
+    told = Relay.model_json_schema()
+    schema = told["properties"][to_camel(name)]
+    schema = told["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if allowed is None or name == "workers":
+        assert "maximum" not in schema
+        return
+    assert schema["maximum"] == allowed[1]
+    assert schema["minimum"] == allowed[0] if "minimum" in schema else 0 < allowed[0] < 0.01
+
+
+def test_what_is_told_is_what_was_changed() -> None:
+    assert Relay().told() == {}
+    assert Relay(idleTimeout=350).told() == {}
+    changed = Relay(idleTimeout=5, requestsMax=7, workers="auto", drainTimeout=1, readyNeedsBackend=True, linger=1)
+    assert changed.told() == {
+        "workers": "auto",
+        "drain_timeout_s": 1,
+        "ready_needs_backend": True,
+        "relay": {"idle_timeout_s": 5, "requests_max": 7, "linger_s": 1},
+    }
+
+
+@pytest.mark.parametrize("name", RELAY)
+def test_each_setting_reaches_the_sidecar(name: str) -> None:
+    default = getattr(Relay(), name)
+    other = "auto" if name == "workers" else not default if isinstance(default, bool) else default + 1
+    told = Relay.model_validate({to_camel(name): other}).told()
+    config = SidecarConfig.from_mapping({"backend_host": "::1", "backend_port": 1, **told})
+    assert config != SidecarConfig(backend_host="::1", backend_port=1)
 
 
 def test_reading_settings_never_looks_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

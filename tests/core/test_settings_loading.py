@@ -67,6 +67,16 @@ def test_localstack_is_switched_off_by_variable(text: str) -> None:
             "KECS_RELAY_IDLE_TIMEOUT", "soon", "is not a number", "relay.idleTimeout is number", id="time in words"
         ),
         pytest.param(
+            "KECS_RELAY_WORKERS",
+            "many",
+            "is neither auto nor a number of processes",
+            "give 1 to 64",
+            id="workers in words",
+        ),
+        pytest.param(
+            "KECS_RELAY_WORKERS", "0", "is neither auto nor a number of processes", "give 1 to 64", id="no workers"
+        ),
+        pytest.param(
             "KECS_PROXY_MODE",
             "sidcar",
             "is not environment | sidecar | disabled | auto",

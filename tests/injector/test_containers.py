@@ -12,12 +12,14 @@ import kecs.sidecar.__main__ as sidecar_main
 from kecs.aws.profiles import PROFILES
 from kecs.core import names
 from kecs.core.errors import ConfigError
+from kecs.core.settings import Relay
 from kecs.init_container.config import BackendChoice, IPv6, from_environment
 from kecs.injector.config import DnsMode, Endpoint, Injection, RulesBackend
 from kecs.injector.containers import EVICTABLE, VOLUMES, sidecar_config, volumes
 from kecs.injector.inject import review
 from kecs.injector.variables import BUNDLE, PHP_DIRECTORY, ROOTS, TRUSTSTORE
 from kecs.injector.wishes import Wishes, read
+from kecs.relay.config import RelayConfig
 from kecs.sidecar.config import EngineMode, SidecarConfig
 
 
@@ -57,7 +59,17 @@ def test_the_sidecar_reads_its_configuration(changes: dict[str, Any]) -> None:
 def test_everything_that_the_sidecar_can_be_told_about_calls_is_told() -> None:
     config = injection(controlplane=Endpoint.parse("http://cp:1", source="x"))
     missing = {field.name for field in fields(SidecarConfig)} - set(sidecar_config(config, wished(config)))
-    assert missing == {"role"}
+    with_page = {"page_port", "record", "addons", "unredacted"}
+    where_not_default = {"workers", "drain_timeout_s", "drain_quiet_s", "ready_needs_backend", "relay"}
+    assert missing - {"engine_hosts", "engine_idle_s"} == {"role"} | with_page | where_not_default
+
+
+def test_limits_are_told_where_they_are_not_the_default() -> None:
+    told = Relay(idleTimeout=20, workers=2).told()
+    config = injection(relay=told)
+    read_back = SidecarConfig.from_mapping(sidecar_config(config, wished(config)))
+    assert (read_back.relay.idle_timeout_s, read_back.workers) == (20, 2)
+    assert read_back.relay.head_timeout_s == RelayConfig().head_timeout_s
 
 
 def test_the_pods_own_endpoint_is_the_backend() -> None:

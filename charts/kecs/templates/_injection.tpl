@@ -24,6 +24,7 @@ proxy:
   deniedCapabilities: {{ toJson .Values.proxy.deniedCapabilities }}
   initResources: {{ toJson .Values.proxy.initResources }}
   sidecarResources: {{ toJson .Values.proxy.sidecarResources }}
+relay: {{ toJson .Values.relay }}
 dns:
   mode: {{ .Values.dns.mode | quote }}
 trust:

@@ -78,5 +78,6 @@ def run_command(context: click.Context, /, command: tuple[str, ...], **flags: An
         summary=Summary.NONE if settings.quiet else settings.summary,
         timings=flags["timings"],
         certs=certs_options(loaded.certs),
+        relay=loaded.relay.told().get("relay", {}),
     )
     return run(options, os.environ)

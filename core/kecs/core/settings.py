@@ -6,8 +6,9 @@ is its key in files; its variable is the path in capitals: `localstack.resources
 """
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -74,6 +75,22 @@ type Account = Annotated[str, _matching(r"\d{12}", "is not an account id: 12 dig
 type Region = Annotated[str, _matching(r"|[a-z]{2,}(-[a-z]+)+-\d+", "is not a region as AWS spells it; e.g. eu-west-1")]
 type Publish = Annotated[str, _matching(r"(\d{1,5}:)?\d{1,5}", "is not [HOSTPORT:]PORT; e.g. 8080 or 18080:8080")]
 type Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+def _check_workers(value: int | str) -> int | str:
+    if value == "auto":
+        return value
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= _WORKERS_MAX:
+        raise ValueError(f"is neither auto nor a number of processes; give 1 to {_WORKERS_MAX}")
+    return number
+
+
+_WORKERS_MAX: Final = 64
+type Workers = Annotated[int | str, AfterValidator(_check_workers)]
 
 
 class Section(BaseModel):
@@ -170,10 +187,14 @@ class Run(Section):
 
 
 class Relay(Section):
-    """Limits of the data path; none is meant to be reached in ordinary use."""
+    """The data path and its limits; none is meant to be reached in ordinary use."""
 
+    workers: Workers = 1
+    """Processes of a sidecar that carry connections; auto for as many as there are CPUs."""
     peek_timeout: Seconds = 2.0
     """Seconds without a client's first bytes after which its server may speak first."""
+    handshake_timeout: Seconds = 30.0
+    """Seconds a client's TLS handshake may take."""
     head_timeout: Seconds = 30.0
     """Seconds from a request's first byte to the end of its head; then it is answered 408."""
     body_timeout: Seconds = 120.0
@@ -184,16 +205,55 @@ class Relay(Section):
     """Seconds the emulator may take to accept a connection."""
     dial_timeout: Seconds = 60.0
     """Seconds a server that is not AWS may take to accept a connection."""
+    first_byte_timeout: Seconds = 900.0
+    """Seconds from a whole request to the first byte of its answer; Lambda's longest invocation must fit."""
     response_timeout: Seconds = 900.0
-    """Seconds without a byte from the emulator; Lambda's longest invocation must fit."""
+    """Seconds between two bytes of the emulator's answer."""
     tunnel_idle_timeout: Seconds = 7200.0
     """Seconds without a byte in either direction of a connection that is passed."""
+    linger: Seconds = 2.0
+    """Seconds that a refused request is still read, so that its answer is not lost."""
+    drain_timeout: Annotated[float, Field(ge=0, le=3600)] = 25.0
+    """Seconds that requests may take to finish when a sidecar is told to end."""
+    drain_quiet: Annotated[float, Field(ge=0, le=60)] = 0.5
+    """Seconds without a connection after which that end comes sooner."""
+    ready_needs_backend: bool = False
+    """Have pods be unready while the emulator can't be reached."""
     head_bytes_max: Annotated[int, Field(ge=4096, le=1 << 20)] = 65536
     """Bytes of a request's head; a longer one is answered 431."""
     head_fields_max: Annotated[int, Field(ge=16, le=10000)] = 200
     """Fields of a request's head; more are answered 431."""
     connections_max: Annotated[int, Field(ge=1, le=1 << 20)] = 8192
-    """Connections of clients at a time."""
+    """Connections of clients at a time, of one worker; less where the process has descriptors for fewer."""
+    connections_reserve: Annotated[int, Field(ge=0, le=4096)] = 64
+    """Connections above connectionsMax that are answered 503; further ones are reset."""
+    client_connections_max: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    """Connections from one address, 0 for any number. The containers of a pod share one."""
+    requests_max: Annotated[int, Field(ge=1, le=1 << 20)] = 4096
+    """Requests that wait for the emulator at a time; further ones are answered 503."""
+    pool_max: Annotated[int, Field(ge=0, le=65536)] = 256
+    """Idle connections kept to the emulator."""
+    pool_idle_timeout: Seconds = 60.0
+    """Seconds that they are kept."""
+    pipelined_bytes_max: Annotated[int, Field(ge=4096, le=1 << 24)] = 65536
+    """Bytes of following requests that are read while one is answered."""
+    replay_bytes_max: Annotated[int, Field(ge=0, le=1 << 24)] = 65536
+    """Bytes of a body that are kept to send it again when a kept connection was dead."""
+    discard_bytes_max: Annotated[int, Field(ge=0, le=1 << 40)] = 256 * 1024 * 1024
+    """Bytes of a body that are read and dropped when its answer came before its end."""
+
+    def told(self) -> dict[str, Any]:
+        """Spell what differs from the defaults as a sidecar is told it."""
+        changed = self.model_dump(include=self.model_fields_set, exclude_defaults=True)
+        own = {_TOLD.get(name, name): changed.pop(name) for name in _OWN if name in changed}
+        limits = {name + "_s" * (name in _IN_SECONDS): value for name, value in changed.items()}
+        return own | ({"relay": limits} if limits else {})
+
+
+_TOLD: Final[Mapping[str, str]] = {"drain_timeout": "drain_timeout_s", "drain_quiet": "drain_quiet_s"}
+_OWN: Final = ("workers", "drain_timeout", "drain_quiet", "ready_needs_backend")
+"""What is the sidecar's own; the rest is its relay's."""
+_IN_SECONDS: Final = frozenset(name for name in Relay.model_fields if name.endswith("_timeout") or name == "linger")
 
 
 class Certs(Section):

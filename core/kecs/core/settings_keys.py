@@ -62,6 +62,7 @@ _WORDS: Final[Mapping[Any, str]] = {
     int: "whole number",
     float: "number",
     str: "text",
+    int | str: "whole number or auto",
 }
 
 

@@ -219,6 +219,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "true or false": (bool,),
     "whole number": (int,),
     "number": (int, float),
+    "whole number or auto": (int, str),
 }
 
 

@@ -162,6 +162,8 @@ class Injection:
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
     pass_hosts: tuple[str, ...] = ()
+    relay: Mapping[str, Any] = field(default=_EMPTY)
+    """What the sidecar is told of limits and workers, where that is not its default."""
     dns_mode: DnsMode = DnsMode.OFF
     rules: RulesBackend = RulesBackend.NFT
     ipv6: bool = True

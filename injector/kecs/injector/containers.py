@@ -180,6 +180,7 @@ def sidecar_config(config: Injection, wishes: Wishes) -> dict[str, Any]:
         "pass_hosts": list(config.pass_hosts),
         "engine": "inspect" if wishes.debug else "on-demand",
         "dns_capture": config.dns_mode is DnsMode.CAPTURE,
+        **config.relay,
     }
 
 

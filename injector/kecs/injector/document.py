@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from kecs.core.errors import ConfigError
 from kecs.core.names import CERTS_SERVICE, DEFAULT_ACCOUNT, DEFAULT_REGION, SYSTEM_NAMESPACE
-from kecs.core.settings import Account, Cpu, DnsLabel, Memory, OptionalUrl, Port, Proxy, Region, Section, Url
+from kecs.core.settings import Account, Cpu, DnsLabel, Memory, OptionalUrl, Port, Proxy, Region, Relay, Section, Url
 from kecs.injector.config import DnsMode, Endpoint, Images, Injection, Resources, RulesBackend
 from kecs.injector.webhook import WebhookSettings
 
@@ -101,6 +101,7 @@ class Document(Section):
 
     images: ImagesSection = ImagesSection()
     proxy: Annotated[ProxySection, Field(default_factory=lambda: ProxySection(services={}))]
+    relay: Relay = Relay()
     dns: DnsSection = DnsSection()
     trust: TrustSection = TrustSection()
     injector: InjectorSection = InjectorSection()
@@ -143,6 +144,7 @@ class Document(Section):
             certs_url=f"https://{CERTS_SERVICE}.{system_namespace}.svc",
             region=proxy.region or DEFAULT_REGION,
             account=proxy.account,
+            relay=self.relay.told(),
             dns_mode=self.dns.mode,
             rules=proxy.rules,
             ipv6=proxy.ipv6,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from kecs.core import names
 from kecs.core.errors import UsageError
@@ -60,6 +61,8 @@ class RunOptions:
     summary: Summary = Summary.TABLE
     timings: bool = False
     certs: CertsOptions = CertsOptions()
+    relay: Mapping[str, Any] = field(default_factory=dict)
+    """Limits of the data path that are not to be the default, as `kecs.relay.config.RelayConfig` names them."""
 
     def __post_init__(self) -> None:
         if not self.command:

@@ -30,6 +30,7 @@ from kecs.local.orders import Orders
 from kecs.local.renewal import Renewal, spelled
 from kecs.local.running import registered
 from kecs.local.trust import Trust
+from kecs.relay.config import RelayConfig
 from kecs.sidecar.config import EngineMode, SidecarConfig
 
 _START_S = 60.0
@@ -267,6 +268,7 @@ def _config(
         region=region,
         account=options.account,
         dns_capture=options.dns,
+        relay=RelayConfig.from_mapping(options.relay),
         engine=EngineMode.INSPECT if options.inspect else EngineMode.ON_DEMAND,
     )
 

@@ -2,7 +2,8 @@
 
 import ipaddress
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -10,9 +11,18 @@ from kecs.aws.hosts import is_aws_name, normalise
 from kecs.aws.profiles import PROFILES, Profile
 from kecs.core.errors import ConfigError
 from kecs.core.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+from kecs.relay.config import RelayConfig
 
 _PORTS: Final = range(1, 65536)
 _ACCOUNT_DIGITS: Final = 12
+_AUTO: Final = "auto"
+
+BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "workers": (0, 64),
+    "drain_timeout_s": (0, 3600),
+    "drain_quiet_s": (0, 60),
+}
+"""The least and the most that each may be."""
 
 
 class EngineMode(StrEnum):
@@ -67,8 +77,21 @@ class SidecarConfig:
     """Show and record secrets too."""
     dns_capture: bool = True
     """Answer AWS names ourselves; else DNS is only forwarded."""
+    workers: int = 1
+    """Processes that carry connections; 0 (in JSON also "auto"): as many as there are CPUs."""
+    drain_timeout_s: float = 25.0
+    """How long requests may take to finish after SIGTERM. Kubernetes gives a pod 30 s by default, for all of it."""
+    drain_quiet_s: float = 0.5
+    """A drain ends when nothing was open for so long. Kubernetes ends sidecars after the containers they serve."""
+    ready_needs_backend: bool = False
+    """Be unready while the backend can't be reached. A native sidecar's readiness is its pod's, so it is only told of
+    otherwise."""
+    relay: RelayConfig = field(default=RelayConfig())
 
     def __post_init__(self) -> None:
+        for name, (least, most) in BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}", hint=f"from {least:g} to {most:g}")
         _check_endpoint("backend", self.backend_host, self.backend_port)
         if self.controlplane_host or self.controlplane_port:
             _check_endpoint("controlplane", self.controlplane_host, self.controlplane_port)
@@ -127,12 +150,11 @@ class SidecarConfig:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote; raise ConfigError for anything unknown or of the wrong type."""
-        try:
-            given = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"the sidecar's configuration is no JSON: {error}") from error
-        if not isinstance(given, dict):
-            raise ConfigError(f"the sidecar's configuration is no JSON object but {type(given).__name__}")
+        return cls.from_mapping(json_object(text))
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any]) -> Self:
+        """Read values by their names; raise ConfigError for anything unknown or of the wrong type."""
         known = {field.name: field for field in fields(cls)}
         unknown = sorted(set(given) - set(known))
         if unknown:
@@ -143,6 +165,17 @@ class SidecarConfig:
         if missing:
             raise ConfigError(f"the sidecar's configuration lacks {', '.join(missing)}")
         return cls(**{key: _typed(key, value) for key, value in given.items()})
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read one JSON object; raise ConfigError for anything else."""
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"the sidecar's configuration is no JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise ConfigError(f"the sidecar's configuration is no JSON object but {type(given).__name__}")
+    return given
 
 
 def _check_endpoint(what: str, host: str, port: int) -> None:
@@ -164,12 +197,19 @@ _TYPES: Final[dict[str, type]] = {
     "backend_tls": bool,
     "controlplane_tls": bool,
     "dns_capture": bool,
+    "ready_needs_backend": bool,
 }
 
 _LISTS: Final = {"pass_hosts": "names", "addons": "paths"}
 
 
 def _typed(key: str, value: Any) -> Any:
+    if key in BOUNDS:
+        return _number(key, value)
+    if key == "relay":
+        if not isinstance(value, dict):
+            raise ConfigError(f"relay {value!r} is no object of limits")
+        return RelayConfig.from_mapping(value)
     if key in _LISTS:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise ConfigError(f"{key} {value!r} is no list of {_LISTS[key]}")
@@ -183,3 +223,13 @@ def _typed(key: str, value: Any) -> Any:
         return EngineMode(str(value))
     except ValueError as error:
         raise ConfigError(f"engine {value!r} is unknown", hint=f"one of {', '.join(EngineMode)}") from error
+
+
+def _number(key: str, value: Any) -> int | float:
+    if key == "workers" and value == _AUTO:
+        return 0
+    wanted = (int,) if key == "workers" else (int, float)
+    if type(value) not in wanted:
+        kind = f'whole number and not "{_AUTO}"' if key == "workers" else "number of seconds"
+        raise ConfigError(f"{key} {value!r} is no {kind}")
+    return value  # type: ignore[no-any-return]  # its type was just looked at

@@ -13,7 +13,7 @@ from kecs.core.errors import AuthorityError
 from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Dial
 from kecs.relay.original import from_getsockname
-from kecs.relay.relay import Relay, RelayConfig
+from kecs.relay.relay import Relay
 from kecs.sidecar import certificate, dns_stream
 from kecs.sidecar import renewal as renewals
 from kecs.sidecar.accesslog import LogWriter, Record, timestamp
@@ -48,7 +48,6 @@ class Sidecar:
         log_fd: int,
         dial: Dial | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
-        relay_config: RelayConfig | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.config = config
@@ -78,7 +77,7 @@ class Sidecar:
             clock=clock,
         )
         self.contexts = Contexts(self._mint)
-        self.relay = Relay(self.decider, contexts=self.contexts, config=relay_config, loop=self.loop, dial=dial)
+        self.relay = Relay(self.decider, contexts=self.contexts, config=config.relay, loop=self.loop, dial=dial)
         if self.engine is not None:
             self.relay.listen(self.engine.way_back, origin=ENGINE)
         self._start_inspection()
