@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,18 +34,18 @@ def test_s3_says_who_it_is_and_gives_its_two_ids() -> None:
 
 
 def test_others_say_no_server_and_give_one_id() -> None:
-    call = replace(CALL, service="sqs", host="sqs.eu-west-1.amazonaws.com")
+    call = CALL._replace(service="sqs", host="sqs.eu-west-1.amazonaws.com")
     assert rewritten((b"server", b"Werkzeug/3"), call=call) == ((b"x-amzn-RequestId", b"ID"),)
 
 
 def test_ids_of_the_backend_stay() -> None:
-    call = replace(CALL, service="sqs")
+    call = CALL._replace(service="sqs")
     theirs = (b"X-Amzn-Requestid", b"theirs")
     assert rewritten(theirs, call=call) == (theirs,)
 
 
 def test_customers_own_endpoints_get_nothing_added() -> None:
-    call = replace(CALL, service="execute-api")
+    call = CALL._replace(service="execute-api")
     assert rewritten((b"Content-Type", b"text/html"), (b"x-localstack", b"true"), call=call) == (
         (b"Content-Type", b"text/html"),
     )
@@ -102,27 +101,27 @@ def test_cors_fields_are_for_browsers_and_hold_no_emulators_words() -> None:
     ],
 )
 def test_locations(operation: str, profile: str, location: bytes, expected: bytes) -> None:
-    call = replace(CALL, operation=operation)
+    call = CALL._replace(operation=operation)
     assert rewritten((b"Location", location), call=call, profile=profile)[0] == (b"Location", expected)
 
 
 def test_a_location_stays_when_there_is_no_aws_name_to_put() -> None:
-    call = replace(CALL, host="example.com")
+    call = CALL._replace(host="example.com")
     location = (b"location", b"http://localhost:4566/k")
     assert rewritten(location, call=call)[0] == location
 
 
 def test_a_location_keeps_the_labels_before_a_marker_in_the_askers_partition() -> None:
-    call = replace(CALL, host="sqs.cn-north-1.amazonaws.com.cn", service="sqs")
+    call = CALL._replace(host="sqs.cn-north-1.amazonaws.com.cn", service="sqs")
     location = (b"Location", b"http://sqs.cn-north-1.localhost.localstack.cloud:4566/1/q")
     assert rewritten(location, call=call)[0] == (b"Location", b"https://sqs.cn-north-1.amazonaws.com.cn/1/q")
-    unknown = replace(CALL, host="")
+    unknown = CALL._replace(host="")
     assert rewritten(location, call=unknown)[0] == (b"Location", b"https://sqs.cn-north-1.amazonaws.com/1/q")
 
 
 def test_redirects_to_a_customers_own_server_stay() -> None:
     own = (b"Location", b"http://localhost:3000/callback")
     assert rewritten(own, status=303)[0] == own
-    assert rewritten(own, call=replace(CALL, service="lambda-url"))[0] == own
+    assert rewritten(own, call=CALL._replace(service="lambda-url"))[0] == own
     backend = (b"Location", b"http://b.s3.localhost.localstack.cloud:4566/k")
     assert rewritten(backend, status=307)[0] == (b"Location", b"https://b.s3.amazonaws.com/k")

@@ -1,7 +1,7 @@
 """A classified AWS request."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Protocol(StrEnum):
@@ -15,9 +15,11 @@ class Protocol(StrEnum):
     CBOR = "cbor"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One AWS request: who is asked, where, for what. Empty strings mean that the request does not tell."""
+class Call(NamedTuple):
+    """One AWS request: who is asked, where, for what. Empty strings mean that the request does not tell.
+
+    A named tuple: one is made for every request, at a quarter of what a frozen dataclass costs.
+    """
 
     service: str
     """botocore's service id: s3, dynamodb, ecs, elbv2, …; for customers' own endpoints a name from

@@ -4,8 +4,8 @@ Evidence, in order: credential scope, X-Amz-Target, CBOR path, host, Action and 
 before it left open, and is ignored where it contradicts them. Nothing here raises, whatever the bytes.
 """
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from kecs.aws import rest, services
@@ -24,6 +24,10 @@ _WORD_LIMIT: Final = 128
 _REGION: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _REGION_LIMIT: Final = 40
 _PARAMETER_LIMIT: Final = 256
+_KEPT: Final = 1024
+"""Of each kind of thing that a client says in every request alike: its host, its credential, its target."""
+_SIGNED: Final = b"AWS4-HMAC-SHA256 Credential="
+_NO_TARGET: Final = ("", "")
 _CBOR_PARTS: Final = 5  # "", service, NAME, operation, NAME
 
 _BY_CONTENT: Final = (
@@ -42,7 +46,7 @@ class _Seen(NamedTuple):
     method: str
     path: str
     query: dict[str, str]
-    fields: dict[bytes, bytes]
+    head: RequestHead
     host: str
     aws: AwsHost | None
     scope: Scope
@@ -73,9 +77,10 @@ def _parameters(text: str) -> dict[str, str]:
     return found
 
 
-def _host(fields: dict[bytes, bytes], name: str) -> tuple[str, AwsHost | None]:
+@lru_cache(maxsize=_KEPT)
+def _host(field: bytes | None, name: str) -> tuple[str, AwsHost | None]:
     """Return the name asked and what it says. The Host field counts, unless it is not AWS's while `name` is."""
-    asked = normalise(_text(fields.get(b"host")).strip().rpartition("]")[2].partition(":")[0])
+    asked = normalise(_text(field).strip().rpartition("]")[2].partition(":")[0])
     parsed = parse_host(asked) if asked else None
     if parsed is None and name:
         intercepted = normalise(name)
@@ -93,49 +98,67 @@ def _cbor(path: str) -> tuple[str, str]:
     return _word(parts[2].rpartition(".")[2]), _word(parts[4])
 
 
-def _scope(fields: dict[bytes, bytes], query: dict[str, str]) -> Scope:
-    authorization = fields.get(b"authorization")
+def _scope(head: RequestHead, query: dict[str, str]) -> Scope:
+    authorization = head.get(b"authorization")
     found = NOTHING
     if authorization is not None:
-        found = from_header(_text(authorization), _text(fields.get(b"x-amz-region-set")))
-    return found if found is not NOTHING else from_query(query)
+        # Up to the first comma it is the same for a day; what follows is another signature each time.
+        credential = authorization.partition(b",")[0] if authorization.startswith(_SIGNED) else authorization
+        found = _header_scope(credential, head.get(b"x-amz-region-set"))
+    return found if found is not NOTHING or not query else from_query(query)
+
+
+@lru_cache(maxsize=_KEPT)
+def _header_scope(credential: bytes, region_set: bytes | None) -> Scope:
+    return from_header(_text(credential), _text(region_set))
+
+
+@lru_cache(maxsize=_KEPT)
+def _target(field: bytes) -> tuple[str, str]:
+    prefix, _, operation = _text(field).rpartition(".")
+    return prefix, _word(operation)
 
 
 def _see(head: RequestHead, name: str, body: bytes) -> _Seen:
-    fields = {key.lower(): value for key, value in reversed(head.fields)}
     path, _, text = head.target.decode("latin-1").partition("?")
     query = _parameters(text) if text else {}
-    host, aws = _host(fields, name)
-    prefix, _, operation = _text(fields.get(b"x-amz-target")).rpartition(".")
+    host, aws = _host(head.get(b"host"), name)
     form = query
-    if body and "Action" not in query and fields.get(b"content-type", _FORM).lower().startswith(_FORM):
+    if body and "Action" not in query and (head.get(b"content-type") or _FORM).lower().startswith(_FORM):
         form = _parameters(body[:FORM_LIMIT].decode("latin-1"))
+    target = head.get(b"x-amz-target")
     return _Seen(
         method=_text(head.method),
         path=path,
         query=query,
-        fields=fields,
+        head=head,
         host=host,
         aws=aws,
-        scope=_scope(fields, query),
-        target=(prefix, _word(operation)),
+        scope=_scope(head, query),
+        target=_target(target) if target else _NO_TARGET,
         cbor=_cbor(path),
-        action=_word(form.get("Action", "")),
-        version=form.get("Version", ""),
+        action=_word(form.get("Action", "")) if form else "",
+        version=form.get("Version", "") if form else "",
     )
 
 
-def _evidence(seen: _Seen) -> Iterable[tuple[str, ...]]:
-    yield services.by_signing_name(seen.scope.service)
-    yield services.by_target(seen.target[0])
-    yield services.by_target(seen.cbor[0])
-    yield seen.aws.services if seen.aws is not None else ()
-    yield services.by_action(seen.action, seen.version)
-
-
 def _candidates(seen: _Seen) -> tuple[str, ...]:
+    hosts = seen.aws.services if seen.aws is not None else ()
+    return _narrowed(seen.scope.service, seen.target[0], seen.cbor[0], hosts, seen.action, seen.version)
+
+
+@lru_cache(maxsize=_KEPT)
+def _narrowed(*evidence: Any) -> tuple[str, ...]:
+    """Return the services that all evidence allows; evidence that contradicts what came before it is ignored."""
+    signed, target, cbor, hosts, action, version = evidence
     chosen: tuple[str, ...] = ()
-    for found in _evidence(seen):
+    for found in (
+        services.by_signing_name(signed),
+        services.by_target(target),
+        services.by_target(cbor),
+        hosts,
+        services.by_action(action, version),
+    ):
         if not found:
             continue
         chosen = tuple(name for name in chosen if name in found) or chosen or found
@@ -152,7 +175,7 @@ def _rest_path(seen: _Seen, service: str) -> str:
 
 
 def _rest_operation(seen: _Seen, service: str) -> str:
-    found = rest.operation(service, seen.method, _rest_path(seen, service), seen.query, seen.fields)
+    found = rest.operation(service, seen.method, _rest_path(seen, service), seen.query, seen.head.shape.index)
     if service == "s3":
         return _s3_operation(seen, found)
     return found
@@ -165,7 +188,7 @@ def _s3_operation(seen: _Seen, found: str) -> str:
         return ""
     if prefix == "s3express-control" and found == "ListBuckets":
         return "ListDirectoryBuckets"
-    form = seen.fields.get(b"content-type", b"").startswith(b"multipart/form-data")
+    form = (seen.head.get(b"content-type") or b"").startswith(b"multipart/form-data")
     # A browser's upload form is no operation of the model, but AWS documents it by this name.
     return "PostObject" if seen.method == "POST" and form and not found else found
 
@@ -173,7 +196,7 @@ def _s3_operation(seen: _Seen, found: str) -> str:
 def _spoken(seen: _Seen, service: str) -> tuple[Protocol, str]:
     """Return the protocol in which the request speaks to a service, and the operation."""
     spoken = services.protocols(service)
-    if seen.cbor[1] and (Protocol.CBOR in spoken or b"smithy-protocol" in seen.fields):
+    if seen.cbor[1] and (Protocol.CBOR in spoken or b"smithy-protocol" in seen.head.shape.index):
         return Protocol.CBOR, seen.cbor[1]
     if seen.target[1] and Protocol.JSON in spoken:
         return Protocol.JSON, seen.target[1]
@@ -187,7 +210,7 @@ def _spoken(seen: _Seen, service: str) -> tuple[Protocol, str]:
 
 
 def _unknown(seen: _Seen) -> Protocol:
-    content = seen.fields.get(b"content-type", b"").lower()
+    content = (seen.head.get(b"content-type") or b"").lower()
     return next((spoken for start, spoken in _BY_CONTENT if content.startswith(start)), Protocol.REST_JSON)
 
 
@@ -227,17 +250,31 @@ def _resource(seen: _Seen, service: str) -> str:
 
 
 def _region(seen: _Seen) -> str:
-    signed = seen.scope.region
+    return _usable_region(seen.scope.region) or (seen.aws.default_region if seen.aws is not None else "")
+
+
+@lru_cache(maxsize=_KEPT)
+def _usable_region(signed: str) -> str:
     if signed and len(signed) <= _REGION_LIMIT and _REGION.issuperset(signed) and not signed.endswith("-global"):
         return signed
-    return seen.aws.default_region if seen.aws is not None else ""
+    return ""
 
 
 def _json_version(seen: _Seen, service: str) -> str:
-    content = seen.fields.get(b"content-type", b"")
+    content = seen.head.get(b"content-type") or b""
     if content.startswith(b"application/x-amz-json-1."):
         return "1.1" if content[len(b"application/x-amz-json-1.") :][:1] == b"1" else "1.0"
     return services.json_version(service)
+
+
+@lru_cache(maxsize=_KEPT)
+def _printed(signing_name: str) -> str:
+    return _word(signing_name.replace("-", "_")) and signing_name
+
+
+@lru_cache(maxsize=_KEPT)
+def _key(access_key: str) -> str:
+    return _word(access_key)
 
 
 def classify(head: RequestHead, *, name: str = "", body: bytes = b"") -> Call:
@@ -250,12 +287,12 @@ def classify(head: RequestHead, *, name: str = "", body: bytes = b"") -> Call:
         operation=operation,
         protocol=protocol,
         host=seen.host,
-        signing_name=_word(seen.scope.service.replace("-", "_")) and seen.scope.service,
-        access_key=_word(seen.scope.access_key),
+        signing_name=_printed(seen.scope.service),
+        access_key=_key(seen.scope.access_key),
         account=seen.aws.account if seen.aws is not None else "",
         resource=_resource(seen, service),
         json_version=_json_version(seen, service),
-        query_compatible=seen.fields.get(b"x-amzn-query-mode", b"").lower() == b"true",
+        query_compatible=(seen.head.get(b"x-amzn-query-mode") or b"").lower() == b"true",
     )
 
 

@@ -1,10 +1,12 @@
 """Look-ups about services: who uses a target prefix or a signing name, and which protocol a service speaks."""
 
+from functools import lru_cache
 from typing import Final
 
 from kecs.aws.call import Call, Protocol
 from kecs.aws.tables import tables
 
+_KEPT: Final = 1024
 _PREFERENCE: Final = (
     Protocol.JSON,
     Protocol.REST_JSON,
@@ -38,6 +40,7 @@ def by_action(action: str, version: str) -> tuple[str, ...]:
     return exact or known
 
 
+@lru_cache(maxsize=_KEPT)
 def protocols(service: str) -> tuple[Protocol, ...]:
     """Return the protocols a service speaks, in the order of preference; none for an unknown service."""
     row = tables().services.get(service)
@@ -46,9 +49,11 @@ def protocols(service: str) -> tuple[Protocol, ...]:
 
 def protocol(service: str) -> Protocol | None:
     """Return the protocol that today's clients of a service speak."""
-    return next(iter(protocols(service)), None)
+    spoken = protocols(service)
+    return spoken[0] if spoken else None
 
 
+@lru_cache(maxsize=_KEPT)
 def query_protocol(service: str) -> Protocol | None:
     """Return how a service answers a request with Action and Version: query, ec2, or not at all."""
     row = tables().services.get(service)
@@ -57,12 +62,14 @@ def query_protocol(service: str) -> Protocol | None:
     return Protocol.EC2 if "ec2" in row["protocols"] else Protocol.QUERY
 
 
+@lru_cache(maxsize=_KEPT)
 def json_version(service: str) -> str:
     """Return the version in the content type of a JSON service."""
     row = tables().services.get(service)
     return "1.0" if row is None else row.get("json", "1.0")
 
 
+@lru_cache(maxsize=_KEPT)
 def signing_name(service: str) -> str:
     """Return the name that requests to a service are signed for."""
     row = tables().services.get(service)
