@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sidecar_lab import NOW, configuration, connection, request
 
 from kecs.aws.head import Answer, RequestHead, ResponseHead
+from kecs.core.errors import ConfigError
 from kecs.core.names import METADATA_IPV4, METADATA_IPV6
 from kecs.relay.decide import (
     Address,
@@ -47,14 +48,14 @@ class Waiting:
 
     secret = b"right"
 
-    def wanted(self) -> Address | None:
-        return Address("127.0.0.1", 9999)
+    def handover(self, connection: Connection) -> Handover | None:
+        return Handover(address=Address("127.0.0.1", 9999), first=connection.client.host.encode())
 
 
 class Broken(Waiting):
     """An engine that can't be started."""
 
-    def wanted(self) -> Address | None:
+    def handover(self, connection: Connection) -> Handover | None:  # noqa: ARG002 - the protocol's signature
         return None
 
 
@@ -159,6 +160,19 @@ def test_when_the_engine_takes_over(*, mode: EngineMode, wire: Wire, alpn: tuple
     assert not isinstance(without.connection(connection(), peeked), Handover)
 
 
+@pytest.mark.parametrize("mode", list(EngineMode))
+def test_names_that_were_asked_to_get_the_engine_do(mode: EngineMode) -> None:
+    if mode is EngineMode.OFF:
+        with pytest.raises(ConfigError, match="engine_hosts is given, and the engine is off"):
+            configuration(engine=mode, engine_hosts=("b.*.*.amazonaws.com",))
+        return
+    made = SidecarDecider(configuration(engine=mode, engine_hosts=("b.*.*.amazonaws.com",)), engine=Waiting())
+    found = made.connection(connection(), Peeked(wire=Wire.TLS, name=S3, alpn=("http/1.1",)))
+    assert found == Handover(address=Address("127.0.0.1", 9999), first=connection().client.host.encode())
+    other = made.connection(connection(), Peeked(wire=Wire.TLS, name=f"c.{S3}", alpn=("http/1.1",)))
+    assert isinstance(other, Handover) is (mode is not EngineMode.ON_DEMAND)
+
+
 def test_the_engine_gets_no_connection_without_a_name() -> None:
     made = SidecarDecider(configuration(engine=EngineMode.INSPECT), names=Given(), engine=Waiting())
     found = made.connection(connection(GIVEN), Peeked(wire=Wire.TLS, alpn=("h2",)))
@@ -237,11 +251,16 @@ def test_signatures_are_not_tokens() -> None:
 def test_the_way_back_from_the_engine_needs_its_secret() -> None:
     made = SidecarDecider(configuration(), engine=Waiting())
     back = connection("127.0.0.1", 40000, ENGINE)
-    wrong = made.request(exchange(request("GET", "/", Host=S3, X_KECS_Engine="wrong"), "", back), b"")
-    assert isinstance(wrong, Answer)
-    assert wrong.status == 403
-    right = forwarded(made, request("GET", "/", Host=S3, X_KECS_Engine="right"), "", back)
+    for value in ("wrong", "wrong 10.1.2.3 40001 203.0.113.9 443", "right", "right 10.1.2.3"):
+        wrong = made.request(exchange(request("GET", "/", Host=S3, X_KECS_Engine=value), "", back), b"")
+        assert isinstance(wrong, Answer)
+        assert wrong.status == 403
+    done = exchange(request("GET", "/", Host=S3, X_KECS_Engine="right 10.1.2.3 40001 203.0.113.9 443"), "", back)
+    right = made.request(done, b"")
+    assert isinstance(right, Forward)
     assert right.head.get(b"x-kecs-engine") is None
+    assert (done.connection.client, done.connection.destination) == (("10.1.2.3", 40001), ("203.0.113.9", 443))
+    assert done.connection.origin == ENGINE
     without = SidecarDecider(configuration()).request(exchange(request("GET", "/", Host=S3), "", back), b"")
     assert isinstance(without, Answer)
 

@@ -20,6 +20,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from sidecar_lab import configuration
 from sidecar_service_lab import PATIENCE_S, Got, Lab, authority, backend, laboratory
 
 from kecs.sidecar.engine import Engine
@@ -173,7 +174,9 @@ def test_it_does_not_start_before_there_is_an_intermediate() -> None:
     told: list[str] = []
 
     async def wanted() -> list[bool]:
-        engine = Engine(asyncio.get_running_loop(), None, inspect=False, note=lambda event, _: told.append(event))
+        engine = Engine(
+            asyncio.get_running_loop(), None, config=configuration(), note=lambda event, _: told.append(event)
+        )
         try:
             before = engine.wanted() is not None
             engine.renew(authority()[1])
@@ -187,15 +190,18 @@ def test_it_does_not_start_before_there_is_an_intermediate() -> None:
 
 KILLED = """
 import asyncio, os, ssl, sys
+from sidecar_lab import configuration, connection
 from sidecar_service_lab import authority
 from kecs.sidecar.engine import Engine
 
 async def main():
-    engine = Engine(asyncio.get_running_loop(), authority()[1], inspect=False, note=print)
-    where = engine.wanted()
+    engine = Engine(asyncio.get_running_loop(), authority()[1], config=configuration(), note=lambda *_: None)
+    handover = engine.handover(connection())
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    await asyncio.open_connection(*where, ssl=context, server_hostname="s3.amazonaws.com")
+    reader, writer = await asyncio.open_connection(*handover.address)
+    writer.write(handover.first)
+    await writer.start_tls(context, server_hostname="s3.amazonaws.com")
     print(engine.pid, flush=True)
     os.kill(os.getpid(), 9)
 

@@ -88,6 +88,8 @@ class Handover:
     """Tunnel the bytes, untouched, to an engine of ours that listens here."""
 
     address: Address
+    first: bytes = b""
+    """What the engine is told before the client's first byte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

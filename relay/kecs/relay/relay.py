@@ -13,7 +13,7 @@ from kecs.relay.acceptor import Acceptor, Listener, OriginalDestination, reset
 from kecs.relay.arrival import Arrival
 from kecs.relay.config import RelayConfig
 from kecs.relay.contexts import Contexts
-from kecs.relay.decide import Address, Connection, Decider, Dial, Refuse
+from kecs.relay.decide import Address, Connection, Decider, Dial, Handover, Refuse
 from kecs.relay.occupancy import Limit, Occupancy
 from kecs.relay.original import client_of, from_getsockname
 from kecs.relay.session import Session
@@ -222,7 +222,8 @@ class Relay:
         """Join two sockets."""
         self._arrivals.pop(arrival.connection.number, None)
         self.counters["passed"] += 1
-        tunnel = Tunnel(self.loop, client, server, self._tunnel_closed)
+        first = arrival.verdict.first if isinstance(arrival.verdict, Handover) else b""
+        tunnel = Tunnel(self.loop, client, server, self._tunnel_closed, first=first)
         self._passing[tunnel] = _Passing(tunnel, arrival, self.loop.time())
         tunnel.start()
 

@@ -12,6 +12,7 @@ from kecs.aws.profiles import PROFILES, Profile
 from kecs.core.errors import ConfigError
 from kecs.core.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from kecs.relay.config import RelayConfig
+from kecs.sidecar import engine_hosts
 
 _PORTS: Final = range(1, 65536)
 _ACCOUNT_DIGITS: Final = 12
@@ -21,6 +22,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "workers": (0, 64),
     "drain_timeout_s": (0, 3600),
     "drain_quiet_s": (0, 60),
+    "engine_idle_s": (0, 86400),
 }
 """The least and the most that each may be."""
 
@@ -67,6 +69,11 @@ class SidecarConfig:
     pass_hosts: tuple[str, ...] = ()
     """AWS names that are passed undecrypted, exact or with a leading `*.`."""
     engine: EngineMode = EngineMode.ON_DEMAND
+    engine_hosts: tuple[str, ...] = ()
+    """AWS names that are handed to the engine, and answered HTTP/2 there where clients offer it. A * stands for any
+    one label."""
+    engine_idle_s: float = 60.0
+    """The engine ends after this long without a connection; 0: it stays. One that is watched stays in any case."""
     page_port: int = 0
     """Where on loopback the page is served when the engine is `inspect`; 0: where the kernel chooses."""
     record: str = ""
@@ -105,9 +112,16 @@ class SidecarConfig:
         if len(self.account) != _ACCOUNT_DIGITS or not (self.account.isascii() and self.account.isdigit()):
             raise ConfigError(f"account {self.account!r} is no account number", hint="twelve digits")
         self._check_watched()
+        self._check_engine_hosts()
         for name in self.pass_hosts:
             if not normalise(name.removeprefix("*.")):
                 raise ConfigError(f"pass_hosts: {name!r} is no host name", hint="a name, or *. and a name")
+
+    def _check_engine_hosts(self) -> None:
+        for pattern in self.engine_hosts:
+            engine_hosts.check(pattern)
+        if self.engine_hosts and self.engine is EngineMode.OFF:
+            raise ConfigError("engine_hosts is given, and the engine is off", hint="on-demand, inspect or watch")
 
     def _check_watched(self) -> None:
         for path in (*self.addons, *([self.record] if self.record else [])):
@@ -200,7 +214,7 @@ _TYPES: Final[dict[str, type]] = {
     "ready_needs_backend": bool,
 }
 
-_LISTS: Final = {"pass_hosts": "names", "addons": "paths"}
+_LISTS: Final = {"pass_hosts": "names", "engine_hosts": "patterns", "addons": "paths"}
 
 
 def _typed(key: str, value: Any) -> Any:

@@ -20,6 +20,7 @@ else                                                 pass
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Final, Protocol, override
@@ -32,7 +33,6 @@ from kecs.aws.head import Answer, RequestHead, ResponseHead
 from kecs.aws.hosts import is_aws_name, normalise, wants_client_certificate
 from kecs.aws.rewrite import rewrite_head
 from kecs.relay.decide import (
-    Address,
     Connection,
     Decider,
     Exchange,
@@ -52,6 +52,8 @@ from kecs.sidecar import metadata
 from kecs.sidecar.accesslog import Record, connection_record, exchange_record
 from kecs.sidecar.config import EngineMode, SidecarConfig
 from kecs.sidecar.context import CallContext, MetadataContext, new_request_id
+from kecs.sidecar.engine_hosts import matches
+from kecs.sidecar.engine_origin import read_mark
 from kecs.sidecar.metrics import Tally
 from kecs.sidecar.routes import ENGINE_FIELD, Routes, without_secrets
 
@@ -96,8 +98,8 @@ class Engine(Protocol):
     secret: bytes
     """What requests on their way back carry."""
 
-    def wanted(self) -> Address | None:
-        """Return where it listens, starting it where it does not run yet; None when it can't be had."""
+    def handover(self, connection: Connection) -> Handover | None:
+        """Say how a connection gets there, starting it where it does not run yet; None when it can't be had."""
 
 
 class NoNames:
@@ -175,16 +177,16 @@ class SidecarDecider(Decider):
         named = peeked.wire in _NAMED
         own_server = _is_loopback(host) and port not in _INTERCEPTED_PORTS and peeked.wire is not Wire.CONNECT
         if named and is_aws_name(peeked.name) and not (own_server and given is None):
-            return self._intercept(peeked, peeked.name)
+            return self._intercept(connection, peeked, peeked.name)
         if given is None:
             return Pass()
         if not named:
             return Refuse(reason="aws_address_other_protocol")
         if peeked.name or peeked.wire is Wire.CONNECT:
             return Refuse(reason="other_name_at_aws_address")
-        return self._intercept(peeked, given)
+        return self._intercept(connection, peeked, given)
 
-    def _intercept(self, peeked: Peeked, name: str) -> Verdict:
+    def _intercept(self, connection: Connection, peeked: Peeked, name: str) -> Verdict:
         if self.config.passes(name):
             return Pass()
         if peeked.wire is Wire.CONNECT:
@@ -194,14 +196,18 @@ class SidecarDecider(Decider):
         lack = self._lack() if peeked.wire is Wire.TLS else ""
         if lack:
             return Refuse(reason=lack)
-        address = self._engine.wanted() if self._engine is not None and self._needs_engine(peeked) else None
-        if address is not None:
-            return Handover(address=address)
+        handover = (
+            self._engine.handover(connection) if self._engine is not None and self._needs_engine(peeked) else None
+        )
+        if handover is not None:
+            return handover
         return Terminate(name=name) if peeked.wire is Wire.TLS else Serve()
 
     def _needs_engine(self, peeked: Peeked) -> bool:
         if not peeked.name:
             return False  # the engine has the name from the client or not at all
+        if self.config.engine is not EngineMode.OFF and matches(self.config.engine_hosts, peeked.name):
+            return True
         match self.config.engine:
             case EngineMode.OFF:
                 return False
@@ -231,14 +237,20 @@ class SidecarDecider(Decider):
         if connection.origin == REDIRECT and metadata.serves(host, port):
             exchange.context = MetadataContext(address=host)
             return metadata.answer(host, head, config=self.config, now=self._clock())
-        if connection.origin == ENGINE and not self._from_engine(head):
+        if connection.origin == ENGINE and not self._from_engine(exchange):
             exchange.reason = "not_from_engine"
             return Answer(status=403)
         return self._call(exchange, body)
 
-    def _from_engine(self, head: RequestHead) -> bool:
+    def _from_engine(self, exchange: Exchange) -> bool:
+        """Say whether this comes from our engine, and note whose request it is."""
         # Any program on the machine may connect to loopback; who has not the secret is not our engine.
-        return self._engine is not None and head.get(ENGINE_FIELD) == self._engine.secret
+        marked = exchange.head.get(ENGINE_FIELD)
+        origin = read_mark(marked, self._engine.secret) if marked is not None and self._engine is not None else None
+        if origin is None:
+            return False
+        exchange.connection = replace(exchange.connection, client=origin.client, destination=origin.destination)
+        return True
 
     def _call(self, exchange: Exchange, body: bytes) -> Forward | Answer:
         connection, head = exchange.connection, exchange.head

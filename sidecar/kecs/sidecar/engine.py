@@ -1,8 +1,9 @@
-"""The second engine's supervisor: mitmproxy in a process of its own, started on first need.
+"""The second engine's supervisor: mitmproxy in a process of its own, for as long as somebody needs it.
 
-Clients connect to `front`, which is bound here before anything listens: while the engine starts, they wait in its
-backlog. Whatever the engine makes of their requests comes back to `way_back`, a listener of the relay, and is decided
-upon there like any other request. The engine gets no other address.
+Clients are joined to `front`, which is bound here before anything listens, and stays when the process ends: whoever
+comes while it starts, or in the moment in which it stops for having nothing to do, waits in its backlog. While no
+process runs, the backlog is watched here. Whatever the engine makes of requests comes back to `way_back`, a listener
+of the relay, and is decided upon there like any other request. The engine gets no other address.
 """
 
 import asyncio
@@ -16,13 +17,14 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, Final
 
 from kecs.certs.leaf import Intermediate
-from kecs.relay.decide import Address
+from kecs.relay.decide import Address, Connection, Handover
+from kecs.sidecar import engine_origin
+from kecs.sidecar.config import EngineMode, SidecarConfig
+from kecs.sidecar.engine_backoff import Backoff
+from kecs.sidecar.engine_settings import EngineSettings
 
 _LOOPBACK: Final = "127.0.0.1"
-_BACKLOG: Final = 256
-_ATTEMPTS: Final = 3
-_SETTLED_S: Final = 10.0
-"""An engine that lived this long did not fail to start."""
+_BACKLOG: Final = 1024
 _LINE_MAX: Final = 65536
 _GRACE_S: Final = 2.0
 
@@ -36,22 +38,31 @@ def _listener() -> socket.socket:
 
 
 class Engine:
-    """See the module. `note` is told of events: `inspect` with its URL, `engine_failed`."""
+    """See the module. `note` is told what happens: `engine_started`, `engine_stopped`, `engine_failed`, `inspect`."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, intermediate: Intermediate | None, *, inspect: bool, note: Note
+        self,
+        loop: asyncio.AbstractEventLoop,
+        intermediate: Intermediate | None,
+        *,
+        config: SidecarConfig,
+        note: Note,
     ) -> None:
         self.secret = secrets.token_hex(24).encode()
         self.way_back = _listener()
+        self.counters = {"starts": 0, "failures": 0, "idle_stops": 0}
         self._loop = loop
         self._intermediate = intermediate
-        self._inspect = inspect
+        self._config = config
         self._note = note
         self._front: socket.socket | None = None
+        self._watching = False
         self._process: subprocess.Popen[bytes] | None = None
         self._said = b""
-        self._started = 0.0
-        self._failures = 0
+        self._begun = 0.0
+        self._ready = 0.0
+        self._backoff = Backoff()
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
@@ -59,9 +70,17 @@ class Engine:
         """Return the process' id; 0 when none runs."""
         return self._process.pid if self._process is not None else 0
 
+    def handover(self, connection: Connection) -> Handover | None:
+        """Say how a connection gets to the engine, starting it where it does not run; None when it can't be had."""
+        address = self.wanted()
+        if address is None:
+            return None
+        origin = engine_origin.Origin(client=connection.client, destination=connection.destination)
+        return Handover(address=address, first=engine_origin.spell(origin, self.secret))
+
     def wanted(self) -> Address | None:
         """Return where the engine listens, starting it where it does not run yet; None when it can't be had."""
-        if self._process is None and not self._start():
+        if self._process is None and not self._come():
             return None
         return None if self._front is None else Address(*self._front.getsockname()[:2])
 
@@ -70,12 +89,15 @@ class Engine:
         self._intermediate = intermediate
         self._tell(self._material(intermediate))
 
+    def leave(self) -> None:
+        """Have clients of the engine end their connections in order."""
+        self._tell({"leave": True})
+
     def close(self) -> None:
         """End the process and its sockets."""
         self._closed = True
-        if self._front is not None:
-            self._front.close()
-            self._front = None
+        self._wait_no_more()
+        self._shut()
         self.way_back.close()
         process = self._forget()
         if process is not None:
@@ -86,15 +108,16 @@ class Engine:
                 process.kill()
                 process.wait()
 
-    @staticmethod
-    def _material(intermediate: Intermediate) -> dict[str, str]:
-        chain, key = intermediate.to_pem()
-        return {"chain": chain.decode(), "key": key.decode()}
+    # starting
 
-    def _start(self) -> bool:
-        intermediate = self._intermediate
-        if self._closed or intermediate is None or self._failures >= _ATTEMPTS:
+    def _come(self) -> bool:
+        """Start the process, or have it started soon; say whether there is something to wait for."""
+        if self._closed or self._intermediate is None or self._backoff.refuses(self._loop.time()):
             return False
+        return self._timer is not None or self._start(self._intermediate)
+
+    def _start(self, intermediate: Intermediate) -> bool:
+        self._wait_no_more()
         if self._front is None:
             self._front = _listener()
         front = self._front.fileno()
@@ -109,32 +132,54 @@ class Engine:
                 start_new_session=True,  # the terminal's Ctrl-C is for the command; the sidecar says when to end
             )
         except OSError as error:
-            self._failed(f"could not be started: {error}")
+            self._failed(f"could not be started: {error}", served_s=-1.0)
             return False
-        self._started = self._loop.time()
+        self._begun, self._ready = self._loop.time(), 0.0
         self._said = b""
+        self.counters["starts"] += 1
         output = self._process.stdout
         if output is not None:
             os.set_blocking(output.fileno(), False)
             self._loop.add_reader(output.fileno(), self._hear, output)
-        settings = {
-            "front": front,
-            "way_back": self.way_back.getsockname()[1],
-            "secret": self.secret.decode(),
-            "inspect": self._inspect,
-        }
-        self._tell(settings | self._material(intermediate))
+        self._send(self._settings(front, intermediate).to_line())
         return True
 
+    def _settings(self, front: int, intermediate: Intermediate) -> EngineSettings:
+        config = self._config
+        watched = config.engine in {EngineMode.INSPECT, EngineMode.WATCH}
+        return EngineSettings(
+            front=front,
+            way_back=self.way_back.getsockname()[1],
+            secret=self.secret.decode(),
+            idle_s=0.0 if watched else config.engine_idle_s,  # what somebody looks at stays
+            inspect=config.engine is EngineMode.INSPECT,
+            page_port=config.page_port,
+            record=config.record,
+            addons=config.addons,
+            unredacted=config.unredacted,
+            patterns=config.engine_hosts,
+            **self._material(intermediate),
+        )
+
+    @staticmethod
+    def _material(intermediate: Intermediate) -> dict[str, str]:
+        chain, key = intermediate.to_pem()
+        return {"chain": chain.decode(), "key": key.decode()}
+
     def _tell(self, facts: Mapping[str, Any]) -> None:
+        self._send(json.dumps(facts).encode() + b"\n")
+
+    def _send(self, line: bytes) -> None:
         pipe = self._process.stdin if self._process is not None else None
         if pipe is None:
             return
         try:
-            pipe.write(json.dumps(facts).encode() + b"\n")
+            pipe.write(line)
             pipe.flush()
         except OSError:
             return  # it has ended, which its output tells
+
+    # hearing
 
     def _hear(self, output: IO[bytes]) -> None:
         """Take what the engine says: one JSON object per line."""
@@ -152,6 +197,10 @@ class Engine:
                 event = facts.pop("event")
             except (ValueError, KeyError, AttributeError, TypeError):
                 continue  # something else that mitmproxy printed
+            if event == "ready":
+                self._ready = self._loop.time()
+                facts = {"duration_ms": round((self._ready - self._begun) * 1000)}
+                event = "engine_started"
             self._note(event, facts)
 
     def _ended(self) -> None:
@@ -160,16 +209,49 @@ class Engine:
             return
         process.kill()  # it has closed its output, so it is ending or of no more use
         code = process.wait()
-        if self._loop.time() - self._started > _SETTLED_S:
-            self._failures = 0
-        self._failed(f"ended with {code}")
-        self._start()  # connections wait in the backlog
+        if code == 0:
+            self.counters["idle_stops"] += 1
+            self._note("engine_stopped", {"reason": "idle"})
+            self._watch()
+        else:
+            self._failed(f"ended with {code}", served_s=self._loop.time() - self._ready if self._ready else -1.0)
 
-    def _failed(self, why: str) -> None:
-        self._failures += 1
-        self._note("engine_failed", {"reason": why, "attempt": self._failures})
-        if self._failures >= _ATTEMPTS and self._front is not None:
-            self._front.close()  # who waits there is reset; who comes is served HTTP/1.1 by the relay
+    # waiting
+
+    def _failed(self, why: str, *, served_s: float) -> None:
+        now = self._loop.time()
+        wait_s = self._backoff.failed(now, served_s=served_s)
+        self.counters["failures"] += 1
+        self._note("engine_failed", {"reason": why, "attempt": self._backoff.failures, "retry_s": round(wait_s, 3)})
+        if self._backoff.refuses(now):
+            self._shut()  # who waits there is reset; who comes is served HTTP/1.1 by the relay
+        elif not self._closed:
+            self._timer = self._loop.call_later(wait_s, self._watch)
+
+    def _watch(self) -> None:
+        """Start again when somebody waits: at once when somebody does already."""
+        self._timer = None
+        if self._front is not None and not self._watching and not self._closed and self._process is None:
+            self._watching = True
+            self._loop.add_reader(self._front.fileno(), self._awaited)
+
+    def _awaited(self) -> None:
+        self._wait_no_more()
+        if self._process is None:
+            self._come()
+
+    def _wait_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watching and self._front is not None:
+            self._loop.remove_reader(self._front.fileno())
+        self._watching = False
+
+    def _shut(self) -> None:
+        self._wait_no_more()
+        if self._front is not None:
+            self._front.close()
             self._front = None
 
     def _forget(self) -> subprocess.Popen[bytes] | None:

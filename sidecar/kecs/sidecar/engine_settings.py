@@ -1,8 +1,8 @@
 """What the engine's process is told: its settings once, then an intermediate each time one is issued. Plain data."""
 
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Self
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class EngineSettings:
     """Without a connection for this long, the process ends; 0: never."""
     inspect: bool = False
     """Show flows on a page."""
+    page_port: int = 0
+    """Where on loopback; 0: where the kernel chooses."""
     record: str = ""
     """A file that flows are written to; empty: none."""
     addons: tuple[str, ...] = ()
@@ -39,11 +41,9 @@ class EngineSettings:
     @classmethod
     def from_line(cls, line: bytes | str) -> Self:
         """Read what `to_line` wrote."""
-        given = json.loads(line)
-        lists = {"addons", "patterns"}
-        return cls(
-            **{one.name: tuple(given[one.name]) if one.name in lists else given[one.name] for one in fields(cls)}
-        )
+        given: dict[str, Any] = json.loads(line)
+        lists = {name: tuple(given[name]) for name in ("addons", "patterns")}
+        return cls(**given | lists)
 
     @property
     def watched(self) -> bool:

@@ -64,7 +64,7 @@ class Sidecar:
         self._renewal: RenewalLoop | None = None
         self.engine: Engine | None = None
         if config.engine is not EngineMode.OFF:
-            self.engine = Engine(self.loop, intermediate, inspect=config.engine is EngineMode.INSPECT, note=self._note)
+            self.engine = Engine(self.loop, intermediate, config=config, note=self._note)
         admin = self._admin()
         self.decider = SidecarDecider(
             config,
