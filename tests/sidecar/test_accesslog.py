@@ -33,7 +33,7 @@ S3 = "b.s3.eu-west-1.amazonaws.com"
 
 def logged(head: RequestHead, body: bytes = b"") -> Record:
     log: list[Record] = []
-    made = SidecarDecider(configuration(), log=log.append, clock=lambda: NOW)
+    made = SidecarDecider(configuration(), log=lambda line: log.append(json.loads(line)), clock=lambda: NOW)
     done = Exchange(connection=connection(), name=S3, head=head, started=1.0, ended=1.0125, request_bytes=3)
     found = made.request(done, body)
     if isinstance(found, Forward):
@@ -113,7 +113,7 @@ def test_ipv6_endpoints_have_brackets() -> None:
     assert found["destination"] == "[fd00::1]:443"
     done = Exchange(connection=connection(), name=S3, head=request("GET", "/", Host=S3))
     log: list[Record] = []
-    made = SidecarDecider(replace(configuration(), backend_host="::1"), log=log.append)
+    made = SidecarDecider(replace(configuration(), backend_host="::1"), log=lambda line: log.append(json.loads(line)))
     answer = made.request(done, b"")
     assert isinstance(answer, Forward)
     done.context, done.upstream = answer.context, Upstream(host="::1", port=4566)
@@ -186,3 +186,21 @@ def test_a_reader_that_is_gone_is_counted() -> None:
         return writer.dropped
 
     assert asyncio.run(run()) == 2
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=300))
+def test_a_line_is_json_whatever_was_spelled(method: bytes, host: bytes, request_id: bytes) -> None:
+    lines: list[bytes] = []
+    made = SidecarDecider(configuration(), log=lines.append, clock=lambda: NOW)
+    head = RequestHead(method=method, target=b"/", fields=((b"Host", host + b".s3.amazonaws.com"),))
+    done = Exchange(connection=connection(), name=S3, head=head, started=2.0, ended=1.0)
+    found = made.request(done, b"")
+    if isinstance(found, Forward):
+        done.context = found.context
+        made.response(done, ResponseHead(status=200, reason=b"OK", fields=((b"x-amz-request-id", request_id),)))
+    made.record(done)
+    record = json.loads(lines[0])
+    assert lines[0].count(b"\n") == 1
+    assert record["duration_ms"] == 0
+    assert len(record["request_id"]) <= 256
+    assert record["request_id"].isprintable()

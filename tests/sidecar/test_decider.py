@@ -63,7 +63,7 @@ def decider(log: list[Record] | None = None, **changes: object) -> SidecarDecide
     return SidecarDecider(
         configuration(**changes),
         names=Given(),
-        log=None if log is None else log.append,
+        log=None if log is None else lambda line: log.append(json.loads(line)),
         clock=lambda: NOW,
     )
 
@@ -320,7 +320,9 @@ def test_a_response_is_dressed_as_awss() -> None:
 
 def test_the_admin_port_is_not_logged() -> None:
     log: list[Record] = []
-    made = SidecarDecider(configuration(), admin=lambda _: Answer(status=204), log=log.append)
+    made = SidecarDecider(
+        configuration(), admin=lambda _: Answer(status=204), log=lambda line: log.append(json.loads(line))
+    )
     on = connection("127.0.0.1", 14580, ADMIN)
     done = exchange(request("GET", "/livez", Host="localhost"), "", on)
     assert made.request(done, b"") == Answer(status=204)

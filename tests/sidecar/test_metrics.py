@@ -2,18 +2,21 @@
 
 from datetime import UTC, datetime
 
-from kecs.relay.decide import Pass, Refuse
+from sidecar_lab import connection
+
+from kecs.aws.head import RequestHead
+from kecs.relay.decide import Exchange, Pass, Refuse
 from kecs.sidecar.metrics import CertificateCounts, Tally, render
 
-CALL = {
-    "event": "call",
-    "service": "s3",
-    "status": 200,
-    "duration_ms": 4.0,
-    "bytes_in": 1,
-    "bytes_out": 2,
-    "reason": "",
-}
+METADATA = {"event": "metadata", "reason": ""}
+
+
+def call(status: int = 200, *, seconds: float = 0.004, reason: str = "") -> Exchange:
+    head = RequestHead(method=b"GET", target=b"/", fields=())
+    return Exchange(
+        connection=connection(), name="", head=head, status=status, started=1.0, ended=1.0 + seconds, request_bytes=1,
+        response_bytes=2, reason=reason,
+    )  # fmt: skip
 
 
 def lines(tally: Tally) -> list[str]:
@@ -25,9 +28,9 @@ def test_everything_that_is_counted_is_shown() -> None:
     tally.verdict(Pass())
     tally.verdict(Refuse(reason="x"))
     tally.passed(50)
-    tally.exchange(CALL)
-    tally.exchange({**CALL, "status": 503, "duration_ms": 60_000.0, "reason": "upstream_connect", "service": ""})
-    tally.exchange({**CALL, "event": "metadata"})
+    tally.call("s3", call())
+    tally.call("", call(503, seconds=60.0, reason="upstream_connect"))
+    tally.exchange(METADATA)
     tally.connection({"event": "refused", "reason": 'with "quotes"\n'})
     found = lines(tally)
     for line in (
@@ -50,7 +53,7 @@ def test_everything_that_is_counted_is_shown() -> None:
 def test_clients_can_not_make_it_grow_without_end() -> None:
     tally = Tally()
     for index in range(5000):
-        tally.exchange({**CALL, "service": f"s{index}"})
+        tally.call(f"s{index}", call())
         tally.connection({"event": "refused", "reason": str(index)})
     assert len(tally.calls) == len(tally.events) == 2001
     assert sum(tally.calls.values()) == 5000

@@ -1,5 +1,6 @@
 """Response heads as AWS would send them: what betrays a backend goes, what AWS always sends is added. Never a body."""
 
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,9 @@ _LOCALSTACK_WORDS: Final = (b"x-localstack", b"x-moto")
 _CORS: Final = b"access-control-"
 _URL_SCHEMES: Final = ("http", "https")
 _CUSTOMERS: Final = frozenset(DATA_PLANES.values())
+_S3: Final = frozenset({"s3", "s3control"})
+_S3_SERVER: Final = (b"server", b"Server", b"AmazonS3")
+_PLANS: Final = 512
 _INFORMATIONAL: Final = range(100, 200)
 _REDIRECTS: Final = 300
 
@@ -36,10 +40,26 @@ def rewrite_head(
     """
     if head.status in _INFORMATIONAL:
         return head
-    fields = tuple(_mended(call, head, profile, origin=origin))
-    present = {key.lower() for key, _ in fields}
-    added = [(key, value) for key, value in _wanted(call, request_id, date) if key.lower() not in present]
-    return ResponseHead(status=head.status, reason=head.reason, fields=(*fields, *added))
+    shape = head.shape
+    kept, mended = _plan(shape.names, origin)
+    if mended:
+        fields = tuple(_mended(call, head, profile, origin=origin))
+    else:
+        fields = head.fields if kept is None else tuple([head.fields[place] for place in kept])
+    index = shape.index
+    wanted = _wanted(call, request_id, date)
+    added = tuple([(key, value) for name, key, value in wanted if name not in index or name in _BETRAYING])
+    return ResponseHead(status=head.status, reason=head.reason, fields=fields + added)
+
+
+@lru_cache(maxsize=_PLANS)
+def _plan(names: tuple[bytes, ...], origin: bool) -> tuple[tuple[int, ...] | None, bool]:  # noqa: FBT001 - a cache's key
+    """Return the places of the fields that stay, None for all of them, and whether values have to be looked at."""
+    kept = tuple(
+        place for place, name in enumerate(names) if name not in _BETRAYING and (origin or not name.startswith(_CORS))
+    )
+    mended = any(name == b"location" or (origin and name.startswith(_CORS)) for name in names)
+    return (None if len(kept) == len(names) else kept), mended
 
 
 def _mended(call: Call, head: ResponseHead, profile: Profile, *, origin: bool) -> list[tuple[bytes, bytes]]:
@@ -98,16 +118,17 @@ def _location(call: Call, value: bytes, markers: tuple[str, ...]) -> bytes:
     return url._replace(scheme=scheme, netloc=name).geturl().encode()
 
 
-def _wanted(call: Call, request_id: str, date: bytes) -> list[tuple[bytes, bytes]]:
-    found = [(b"Date", date)] if date else []
-    identity = request_id.encode("ascii", "replace")
+def _wanted(call: Call, request_id: str, date: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """Return what AWS always sends: each name in lower case, as AWS spells it, and the value."""
+    found = [(b"date", b"Date", date)] if date else []
     if call.service in _CUSTOMERS:
         return found
-    if call.service in ("s3", "s3control"):
+    identity = request_id.encode("ascii", "replace")
+    if call.service in _S3:
         return [
             *found,
-            (b"x-amz-request-id", identity),
-            (b"x-amz-id-2", extended_request_id(request_id).encode()),
-            (b"Server", b"AmazonS3"),
+            (b"x-amz-request-id", b"x-amz-request-id", identity),
+            (b"x-amz-id-2", b"x-amz-id-2", extended_request_id(request_id).encode()),
+            _S3_SERVER,
         ]
-    return [*found, (b"x-amzn-RequestId", identity)]
+    return [*found, (b"x-amzn-requestid", b"x-amzn-RequestId", identity)]

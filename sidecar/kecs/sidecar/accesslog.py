@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from kecs.relay.decide import Connection, Exchange, Peeked, Refuse, Terminate, Upstream, Verdict
-from kecs.sidecar.context import CallContext, MetadataContext
+from kecs.relay.decide import Connection, Exchange, Peeked, Refuse, Terminate, Verdict
+from kecs.sidecar.context import MetadataContext
 
 type Record = dict[str, Any]
 
@@ -35,7 +35,7 @@ _HINTS: Final[Mapping[str, str]] = {
 }
 
 
-def _text(value: str) -> str:
+def text_of(value: str) -> str:
     """Bound what a client or a backend has spelled; control characters can't get into a terminal."""
     if len(value) <= _TEXT_MAX and value.isprintable():
         return value
@@ -47,15 +47,8 @@ def timestamp(now: datetime) -> str:
     return now.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def _endpoint(upstream: Upstream | None) -> str:
-    if upstream is None:
-        return ""
-    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
-    return f"{host}:{upstream.port}"
-
-
 def exchange_record(exchange: Exchange, now: datetime) -> Record | None:
-    """Return the record of a finished exchange; None where nobody needs to know (the admin port)."""
+    """Return the record of a finished exchange that is no call; None where nobody needs to know (the admin port)."""
     context = exchange.context
     common: Record = {
         "status": exchange.status,
@@ -63,32 +56,18 @@ def exchange_record(exchange: Exchange, now: datetime) -> Record | None:
         "bytes_in": exchange.request_bytes,
         "bytes_out": exchange.response_bytes,
     }
-    method = _text(exchange.head.method.decode("latin-1"))
+    method = text_of(exchange.head.method.decode("latin-1"))
     if isinstance(context, MetadataContext):
         return {
             "time": timestamp(now), "event": "metadata", "address": context.address, "method": method, **common,
             "reason": exchange.reason,
         }  # fmt: skip
-    if isinstance(context, CallContext):
-        call = context.call
-        return {
-            "time": timestamp(now), "event": "call", "service": call.service, "operation": call.operation,
-            "region": call.region, **common, "upstream": _endpoint(exchange.upstream),
-            "request_id": _text(context.request_id), "host": call.host, "method": method,
-            "verdict": _verdict(exchange), "reason": exchange.reason,
-        }  # fmt: skip
     if not exchange.name:
         return None
     return {
-        "time": timestamp(now), "event": "invalid", "host": _text(exchange.name), "method": method, **common,
+        "time": timestamp(now), "event": "invalid", "host": text_of(exchange.name), "method": method, **common,
         "reason": exchange.reason,
     }  # fmt: skip
-
-
-def _verdict(exchange: Exchange) -> str:
-    if exchange.upstream is None:
-        return "answer"
-    return "engine" if exchange.connection.origin == "engine" else "intercept"
 
 
 def connection_record(
@@ -108,12 +87,17 @@ def connection_record(
     record: Record = {
         "time": timestamp(now),
         "event": event,
-        "host": _text(name),
+        "host": text_of(name),
         "destination": f"{f'[{host}]' if ':' in host else host}:{connection.destination.port}",
-        "reason": _text(reason),
+        "reason": text_of(reason),
     }
     hint = TRUST_HINT if event == "client_distrusts" else _HINTS.get(reason, "")
     return record | ({"hint": hint} if hint else {})
+
+
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """Spell a record as its line."""
+    return _encode(record).encode() + b"\n"
 
 
 class LogWriter:
@@ -136,7 +120,10 @@ class LogWriter:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Take a record; it is written now or soon."""
-        line = _encode(record).encode() + b"\n"
+        self.put(line_of(record))
+
+    def put(self, line: bytes) -> None:
+        """Take a record as its line."""
         if self._broken or len(line) > select.PIPE_BUF or self._size + len(line) > self._bytes_max:
             self.dropped += 1
             return

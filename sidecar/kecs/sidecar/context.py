@@ -9,12 +9,13 @@ from kecs.sidecar.routes import Route
 
 @dataclass(slots=True, kw_only=True)
 class CallContext:
-    """One AWS call under way. `request_id` becomes the backend's own when it gives one."""
+    """One AWS call under way."""
 
     call: Call
     route: Route | None
     """None: never to be forwarded."""
-    request_id: str
+    request_id: str = ""
+    """The backend's own; one of ours once it is known that it gives none."""
     from_browser: bool = False
     """The request had an Origin: CORS fields of the answer are wanted."""
 

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final, Protocol, override
 
 from kecs.aws.call import Call
@@ -49,7 +50,8 @@ from kecs.relay.decide import (
     Wire,
 )
 from kecs.sidecar import metadata
-from kecs.sidecar.accesslog import Record, connection_record, exchange_record
+from kecs.sidecar.accesslog import connection_record, exchange_record, line_of
+from kecs.sidecar.call_line import CallLines
 from kecs.sidecar.config import EngineMode, SidecarConfig
 from kecs.sidecar.context import CallContext, MetadataContext, new_request_id
 from kecs.sidecar.engine_hosts import matches
@@ -62,6 +64,7 @@ ADMIN: Final = "admin"
 PROBE: Final = "probe"
 ENGINE: Final = "engine"
 
+_HOSTS_KEPT: Final = 1024
 _INTERCEPTED_PORTS: Final = frozenset({443, 80})
 _HTTP_1: Final = frozenset({"http/1.1", "http/1.0"})
 _NAMED: Final = frozenset({Wire.TLS, Wire.HTTP, Wire.CONNECT})
@@ -118,12 +121,12 @@ def _is_loopback(host: str) -> bool:
     return host == "::1" or host.startswith("127.")
 
 
-def _host_name(head: RequestHead) -> str:
-    """Return the Host field's name; it may be no name at all, but then it is not empty."""
-    value = (head.get(b"host") or b"").decode("latin-1").strip()
-    if value.startswith("["):
-        return value
-    return normalise(value.partition(":")[0]) or value
+@lru_cache(maxsize=_HOSTS_KEPT)
+def _asked(field: bytes | None) -> tuple[str, bool]:
+    """Return the Host field's name, and whether it is AWS's; it may be no name at all, but then it is not empty."""
+    value = (field or b"").decode("latin-1").strip()
+    name = value if value.startswith("[") else normalise(value.partition(":")[0]) or value
+    return name, is_aws_name(name)
 
 
 class SidecarDecider(Decider):
@@ -135,7 +138,7 @@ class SidecarDecider(Decider):
         *,
         names: Names | None = None,
         engine: Engine | None = None,
-        log: Callable[[Record], None] | None = None,
+        log: Callable[[bytes], None] | None = None,
         admin: Callable[[RequestHead], Answer] | None = None,
         probe: Callable[[RequestHead], Answer] | None = None,
         lack: Callable[[], str] = str,
@@ -151,6 +154,7 @@ class SidecarDecider(Decider):
         self._lack = lack
         self._clock = clock
         self._date = (0, b"")
+        self._lines = CallLines()
 
     # connections
 
@@ -255,13 +259,11 @@ class SidecarDecider(Decider):
     def _call(self, exchange: Exchange, body: bytes) -> Forward | Answer:
         connection, head = exchange.connection, exchange.head
         name = exchange.name or self._names.name_of(connection.destination.host) or ""
-        asked = _host_name(head)
+        asked, is_aws = _asked(head.get(b"host"))
         call = classify(head, name=name, body=body)
-        context = CallContext(
-            call=call, route=None, request_id=new_request_id(), from_browser=head.get(b"origin") is not None
-        )
+        context = CallContext(call=call, route=None, from_browser=head.get(b"origin") is not None)
         exchange.context = context
-        if not is_aws_name(asked or name):
+        if not (is_aws if asked else is_aws_name(name)):
             exchange.reason = "misdirected"
             return self._error(exchange, 421, f"this connection is for {name or 'AWS names'}, not for {asked!r}")
         route = context.route = self.routes.choose(call.service)
@@ -280,14 +282,12 @@ class SidecarDecider(Decider):
         context = exchange.context
         if not isinstance(context, CallContext) or context.route is None:
             return head
+        given = head.get(b"x-amzn-requestid") or head.get(b"x-amz-request-id")
+        context.request_id = given.decode("latin-1") if given else new_request_id()
         date = b"" if head.get(b"date") is not None else self._http_date()
-        answered = rewrite_head(
+        return rewrite_head(
             context.call, head, context.route.profile, context.request_id, origin=context.from_browser, date=date
         )
-        given = answered.get(b"x-amzn-requestid") or answered.get(b"x-amz-request-id")
-        if given:
-            context.request_id = given.decode("latin-1")
-        return answered
 
     @override
     def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
@@ -309,7 +309,8 @@ class SidecarDecider(Decider):
     def _error(self, exchange: Exchange, status: int, message: str, *, code: str = "") -> Answer:
         context = exchange.context
         if isinstance(context, CallContext):
-            call, request_id = context.call, context.request_id
+            call = context.call
+            request_id = context.request_id = context.request_id or new_request_id()
         else:
             call, request_id = self._guess(exchange), new_request_id()
         answer = error_answer(
@@ -336,10 +337,15 @@ class SidecarDecider(Decider):
     @override
     def record(self, exchange: Exchange) -> None:
         """Log and count a finished exchange."""
+        context = exchange.context
+        if isinstance(context, CallContext):
+            self.tally.call(context.call.service, exchange)
+            self._log(self._lines.line(exchange, context, self._clock()))
+            return
         record = exchange_record(exchange, self._clock())
         if record is not None:
             self.tally.exchange(record)
-            self._log(record)
+            self._log(line_of(record))
 
     @override
     def closed(
@@ -351,4 +357,4 @@ class SidecarDecider(Decider):
         record = connection_record(connection, verdict, peeked, reason, self._clock())
         if record is not None:
             self.tally.connection(record)
-            self._log(record)
+            self._log(line_of(record))

@@ -3,13 +3,14 @@
 Counting is a dictionary's work; the client library is loaded when somebody asks for the first time.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from kecs.relay.decide import Verdict
+from kecs.relay.decide import Exchange, Verdict
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -43,19 +44,21 @@ class Tally:
         """Count the bytes of a pass that has ended."""
         self.passed_bytes += count
 
+    def call(self, service: str, exchange: Exchange) -> None:
+        """Count a finished call."""
+        _count(self.calls, (service or "unknown", str(exchange.status)))
+        seconds = exchange.ended - exchange.started
+        self.durations[bisect_left(_BUCKETS, seconds)] += 1
+        self.duration_sum += seconds
+        self.bytes_in += exchange.request_bytes
+        self.bytes_out += exchange.response_bytes
+        if exchange.reason:
+            self.failures[exchange.reason] += 1
+
     def exchange(self, record: Mapping[str, Any]) -> None:
-        """Count a finished exchange by its record."""
+        """Count another finished exchange by its record."""
         if record["event"] == "metadata":
             self.metadata += 1
-        elif record["event"] == "call":
-            _count(self.calls, (record["service"] or "unknown", str(record["status"])))
-            seconds = record["duration_ms"] / 1000
-            self.durations[next((i for i, bound in enumerate(_BUCKETS) if seconds <= bound), len(_BUCKETS))] += 1
-            self.duration_sum += seconds
-            self.bytes_in += record["bytes_in"]
-            self.bytes_out += record["bytes_out"]
-            if record["reason"]:
-                self.failures[record["reason"]] += 1
         else:
             _count(self.events, (record["event"], record["reason"]))
 

@@ -1,6 +1,6 @@
 """Where a call goes: the control plane for ECS and ELBv2, the backend for everything else. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import unquote_to_bytes
 
@@ -27,11 +27,12 @@ class Route:
     local: bool
     """What is sent there stays on this machine."""
 
-    @property
-    def address(self) -> str:
-        """Return host and port, as people write them."""
+    address: str = field(init=False)
+    """Host and port, as people write them."""
+
+    def __post_init__(self) -> None:
         host = f"[{self.upstream.host}]" if ":" in self.upstream.host else self.upstream.host
-        return f"{host}:{self.upstream.port}"
+        object.__setattr__(self, "address", f"{host}:{self.upstream.port}")
 
     @property
     def url(self) -> str:

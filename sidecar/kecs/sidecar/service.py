@@ -70,7 +70,7 @@ class Sidecar:
             config,
             names=self.allocator,
             engine=self.engine,
-            log=self.log.write,
+            log=self.log.put,
             admin=admin.answer,
             probe=admin.probe,
             lack=lambda: certificate.lack(self._intermediate, clock()),
@@ -155,8 +155,8 @@ class Sidecar:
         self._renewal.start()
 
     def _start_inspection(self) -> None:
-        if self.engine is not None and self.config.engine is EngineMode.INSPECT:
-            self.engine.wanted()  # whoever inspects wants to see the page before the first call
+        if self.engine is not None and self.config.engine in {EngineMode.INSPECT, EngineMode.WATCH}:
+            self.engine.wanted()  # whoever looks wants to see the page before the first call
 
     def _admin(self) -> Admin:
         return Admin(
