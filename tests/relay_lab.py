@@ -286,3 +286,20 @@ class Lab:
 
     def connect_tls(self, name: str = NAME) -> ssl.SSLSocket:
         return self.authority.client_context().wrap_socket(self.connect(), server_hostname=name)
+
+
+@contextlib.contextmanager
+def standing(lab: Lab) -> Iterator[None]:
+    """Let the relay's loop do nothing: what arrives meanwhile waits for it, in its order."""
+    stands, goes_on = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        stands.set()
+        goes_on.wait(PATIENCE_S)
+
+    lab.loop.call_soon_threadsafe(stand)
+    assert stands.wait(PATIENCE_S)
+    try:
+        yield
+    finally:
+        goes_on.set()

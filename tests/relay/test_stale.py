@@ -2,12 +2,10 @@
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from relay_lab import PATIENCE_S, Lab, Script, read_exactly, read_head, server
+from relay_lab import PATIENCE_S, Lab, Script, read_exactly, read_head, server, standing
 
 from kecs.relay.decide import Upstream
 
@@ -53,23 +51,6 @@ class Mortal:
             return head + body
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or b"0")
         return head + read_exactly(sock, length, held)
-
-
-@contextmanager
-def standing(lab: Lab) -> Iterator[None]:
-    """Let the relay's loop do nothing: what arrives meanwhile waits for it, in its order."""
-    stands, goes_on = threading.Event(), threading.Event()
-
-    def stand() -> None:
-        stands.set()
-        goes_on.wait(PATIENCE_S)
-
-    lab.loop.call_soon_threadsafe(stand)
-    assert stands.wait(PATIENCE_S)
-    try:
-        yield
-    finally:
-        goes_on.set()
 
 
 REQUESTS = [

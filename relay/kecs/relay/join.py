@@ -25,13 +25,14 @@ class Joined:
     def _other(self, stream: Stream) -> Stream:
         return self._server if stream is self._client else self._client
 
-    def received(self, stream: Stream, data: bytes) -> None:
+    def received(self, stream: Stream, data: bytes) -> bool:
         """Carry bytes to the other side."""
         self.touched = True
         other = self._other(stream)
         other.write(data)
         if other.buffered > HIGH_WATER:
             stream.pause()
+        return not stream.is_tls  # asked once more, OpenSSL might take a part of a record, which `shutdown` can't see
 
     def ended(self, stream: Stream) -> None:
         """Pass the end on; when both have ended, it is over."""

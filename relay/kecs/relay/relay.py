@@ -286,8 +286,9 @@ class Relay:
 class _Nobody:
     """Owns a stream for the moment before its session does."""
 
-    def received(self, stream: Stream, data: bytes) -> None:
+    def received(self, stream: Stream, data: bytes) -> bool:  # noqa: ARG002 - the protocol's
         """Nothing is read yet."""
+        return False
 
     def ended(self, stream: Stream) -> None:
         """Nothing is read yet."""

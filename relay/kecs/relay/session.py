@@ -92,23 +92,22 @@ class Session:
 
     # what the stream tells
 
-    def received(self, stream: Stream, data: bytes) -> None:  # noqa: ARG002 - the protocol's
-        """Take bytes from the client."""
+    def received(self, stream: Stream, data: bytes) -> bool:  # noqa: ARG002 - the protocol's
+        """Take bytes from the client; say whether more has to come."""
         self.received_bytes += len(data)
         if self._state is _State.BODY and not self._in:
             rest = self._carry(data)
             if rest:
                 self._in += rest
                 self._advance()
-            return
-        if self._state is _State.LINGER:
-            return
-        self._in += data
-        if self._state is _State.WAIT:
-            if len(self._in) > self._means.config.pipelined_bytes_max:
+        elif self._state is not _State.LINGER:
+            self._in += data
+            if self._state is not _State.WAIT:
+                self._advance()
+            elif len(self._in) > self._means.config.pipelined_bytes_max:
                 self._stream.pause()
-            return
-        self._advance()
+        state = self._state
+        return state is not _State.WAIT and (state is not _State.HEAD or bool(self._in))
 
     def ended(self, stream: Stream) -> None:  # noqa: ARG002 - the protocol's
         """The client sends no more: requests that are complete still get their responses."""

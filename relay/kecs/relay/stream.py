@@ -33,8 +33,8 @@ class CrashError(OSError):
 class Owner(Protocol):
     """Whoever gets what a stream receives."""
 
-    def received(self, stream: "Stream", data: bytes) -> None:
-        """Take bytes."""
+    def received(self, stream: "Stream", data: bytes) -> bool:
+        """Take bytes; say whether they are not enough, and the end, or an error, is to be looked for at once."""
 
     def ended(self, stream: "Stream") -> None:
         """The peer sends no more (end of file, close_notify)."""
@@ -74,6 +74,11 @@ class Stream:
         """Writing has failed; what came before that is still read."""
         self._unacknowledged = 0
         """Bytes of failed writes; after the end, all that `unacknowledged` returns."""
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether OpenSSL stands in between."""
+        return self._ssl is not None
 
     @property
     def buffered(self) -> int:
@@ -232,8 +237,10 @@ class Stream:
             if not data:
                 self._read_end()
                 return
-            self.owner.received(self, data)
-            if len(data) < size and not self._pending():
+            wants_more = self.owner.received(self, data)
+            # A short read is taken for the last without asking again, but where something has to come: a reset behind
+            # these bytes is told by libuv once, with them, and never again.
+            if len(data) < size and not wants_more and not self._pending():
                 return
         if self._pending():
             self._loop.call_soon(self._readable)

@@ -19,6 +19,7 @@ _INTERIM_MAX: Final = 16
 _SWITCHING: Final = 101
 _OK: Final = 200
 _HEAD_MAX: Final = 262144
+_HTTP: Final = b"HTTP/1."
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """May be asked twice (RFC 9110 section 9.2.1)."""
 
@@ -189,13 +190,17 @@ class Transfer:
     def _touch(self) -> None:
         self.deadline = self._means.loop.time() + self._means.config.response_timeout_s
 
-    def received(self, stream: Stream, data: bytes) -> None:
-        """Take bytes of the response."""
+    def received(self, stream: Stream, data: bytes) -> bool:
+        """Take bytes of the response; say whether it is not whole."""
         self._touch()
         self._sent = None
-        if self._body is not None:
+        if self._body is None:
+            self._take_head(data, stream)
+        else:
             self._take_body(data)
-            return
+        return not self._finished
+
+    def _take_head(self, data: bytes, stream: Stream) -> None:
         self._head += data
         while (end := framing.head_end(self._head, self._searched)) >= 0:
             raw, rest = bytes(self._head[:end]), bytes(self._head[end:])
@@ -216,7 +221,10 @@ class Transfer:
             if not self._pass_interim(raw):
                 return
         self._searched = len(self._head)
-        if self._searched > _HEAD_MAX:
+        begun = bytes(self._head[:32]).lstrip(b"\r\n")
+        if not begun.startswith(_HTTP[: len(begun)]):  # what it says may never end as a head does
+            self._fail(Failure.INVALID, "it speaks another protocol than HTTP")
+        elif self._searched > _HEAD_MAX:
             self._fail(Failure.INVALID, "the response head has no end")
 
     def _pass_interim(self, raw: bytes) -> bool:

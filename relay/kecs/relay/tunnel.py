@@ -97,7 +97,7 @@ class _Direction:
             self._kept = data[sent:]
             self._want_write()
             return False
-        return len(data) == _COPY
+        return True  # a reset behind a short read is told by libuv once, with it, and never again
 
     def _splice(self) -> bool:
         pipe = self._pipe or self._open_pipe()

@@ -90,8 +90,9 @@ class _Idle:
     def __init__(self, pool: "Pool") -> None:
         self._pool = pool
 
-    def received(self, stream: Stream, data: bytes) -> None:  # noqa: ARG002 - the protocol's
+    def received(self, stream: Stream, data: bytes) -> bool:  # noqa: ARG002 - the protocol's
         self._pool.forget(stream)
+        return False
 
     def ended(self, stream: Stream) -> None:
         self._pool.forget(stream)
