@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from kecs.aws.hosts import is_aws_name
+from kecs.relay.acceptor import SHORT
 from kecs.sidecar.dns_names import Allocator, is_query, reply_to, server_failure
 
 __all__ = ["Allocator", "DnsForwarder"]
@@ -20,6 +23,7 @@ _PENDING_MAX: Final = 1024
 _PKTINFO_4: Final = struct.Struct("=I4s4s")  # interface, local address, destination address
 _PKTINFO_6: Final = struct.Struct("=16sI")
 _PORT: Final = 53
+_LOOK_S: Final = 1.0
 
 type _Peer = tuple[str, int] | tuple[str, int, int, int]
 type _Ancillary = list[tuple[int, int, bytes]]
@@ -27,9 +31,10 @@ type _Ancillary = list[tuple[int, int, bytes]]
 
 @dataclass(slots=True)
 class Resolvers:
-    """The machine's own resolvers and search list, as its resolv.conf names them now."""
+    """The machine's own resolvers and search list, as its resolv.conf names them now, or named them a second ago."""
 
     path: Path
+    _looked: float = -math.inf
     _stamp: tuple[int, int] = (0, 0)
     _servers: list[str] = field(default_factory=list)
     _search: list[str] = field(default_factory=list)
@@ -45,7 +50,11 @@ class Resolvers:
         return self._search
 
     def _read(self) -> None:
-        """Read the file again when it has changed."""
+        """Read the file again when it has changed; whoever asks waits for the disk once a second at most."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S:
+            return
+        self._looked = now
         try:
             status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_ino)
@@ -53,8 +62,9 @@ class Resolvers:
                 text = self.path.read_text(encoding="utf-8", errors="replace")
                 self._servers, self._search = _nameservers(text), _search(text)
                 self._stamp = stamp
-        except OSError:
-            self._servers, self._search, self._stamp = [], [], (0, 0)
+        except OSError as error:
+            if error.errno not in SHORT:  # what was known still holds when there is no descriptor to read with
+                self._servers, self._search, self._stamp = [], [], (0, 0)
 
 
 def _nameservers(text: str) -> list[str]:
@@ -169,7 +179,10 @@ class DnsForwarder:
     def _reach(self, server: str, data: bytes) -> socket.socket | None:
         """Send a query from a socket of its own: its port is the one thing a forger can't know."""
         family = socket.AF_INET6 if ":" in server else socket.AF_INET
-        upstream = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            upstream = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError:
+            return None
         try:
             upstream.connect((server, self._port))
             upstream.send(data)

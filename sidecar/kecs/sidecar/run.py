@@ -1,6 +1,8 @@
 """Running a sidecar as a process: its loop, its signals, its end."""
 
 import asyncio
+import contextlib
+import resource
 import signal
 from collections.abc import Callable
 from typing import Final
@@ -15,11 +17,19 @@ DRAIN_S: Final = 25.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+def raise_descriptors() -> None:
+    """Take as many descriptors as the machine grants: shells and container engines often give 1024 to begin with."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run(start: Callable[[], Sidecar], *, drain_s: float = DRAIN_S) -> None:
     """Run what `start` makes until SIGTERM or SIGINT, then drain. `start` is called on the running loop.
 
     A second signal ends the drain.
     """
+    raise_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(start, drain_s))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,10 +29,20 @@ from kecs.sidecar.renewal import Terms
 from kecs.sidecar.renewal_loop import RenewalLoop, Source
 
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
+_OWN_ROOM: Final = 64
+"""Connections to the admin port, and to the probe port: whatever clients do, these are answered."""
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def _upstream_tls(config: SidecarConfig) -> Callable[[], ssl.SSLContext]:
+    """Make the context for backends now where one is needed: roots can't be read when descriptors have run out."""
+    if not (config.backend_tls or config.controlplane_tls):
+        return ssl.create_default_context
+    context = ssl.create_default_context()
+    return lambda: context
 
 
 class Sidecar:
@@ -77,9 +88,17 @@ class Sidecar:
             clock=clock,
         )
         self.contexts = Contexts(self._mint)
-        self.relay = Relay(self.decider, contexts=self.contexts, config=config.relay, loop=self.loop, dial=dial)
+        self.relay = Relay(
+            self.decider,
+            contexts=self.contexts,
+            config=config.relay,
+            loop=self.loop,
+            dial=dial,
+            upstream_tls=_upstream_tls(config),
+        )
         if self.engine is not None:
-            self.relay.listen(self.engine.way_back, origin=ENGINE)
+            # what comes back was counted when it was handed over
+            self.relay.listen(self.engine.way_back, origin=ENGINE, room=config.relay.connections_max)
         self._start_inspection()
 
     # sockets
@@ -109,11 +128,11 @@ class Sidecar:
 
     def serve_admin(self, sock: socket.socket) -> None:
         """Serve the admin port from a listening socket."""
-        self.relay.listen(sock, origin=ADMIN)
+        self.relay.listen(sock, origin=ADMIN, room=_OWN_ROOM)
 
     def serve_probes(self, sock: socket.socket) -> None:
         """Serve health alone from a listening socket."""
-        self.relay.listen(sock, origin=PROBE)
+        self.relay.listen(sock, origin=PROBE, room=_OWN_ROOM)
 
     # the end
 
