@@ -94,7 +94,7 @@ def test_both_files_are_whole_and_their_owner_s_alone(record: str) -> None:
     assert [one.comment for one in flows(mitm)] == [one["comment"] for one in entries]
 
 
-def test_mitmdump_reads_both(record: str) -> None:
+def test_mitmdump_reads_both(record: str, tmp_path: Path) -> None:
     recorded(record, *CASES)
     for ending in (".mitm", ".har"):
         command = [
@@ -103,7 +103,7 @@ def test_mitmdump_reads_both(record: str) -> None:
             "-r",
             record + ending,
             "--set",
-            "confdir=/nonexistent",
+            f"confdir={tmp_path}",
         ]
         read = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert read.returncode == 0, read.stderr

@@ -30,6 +30,9 @@ _SETTINGS: Final = {
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for the command.")
 @click.option("--no-dns", is_flag=True, help="Leave name resolution as it is; AWS names must then resolve.")
 @click.option("--inspect", is_flag=True, help="Show every call in mitmweb, on loopback.")
+@click.option("--record", metavar="FILE", default="", help="Write every call to FILE.mitm and FILE.har.")
+@click.option("--addon", multiple=True, metavar="FILE", help="Load a mitmproxy addon of yours.")
+@click.option("--unredacted", is_flag=True, help="Show and record secrets too.")
 @click.option("--summary", type=click.Choice([one.value for one in Summary]), help="Default: table.")
 @click.option("--timings", is_flag=True, help="Say how long each part took to start.")
 @click.option("--keep", is_flag=True, help="Leave processes alone that outlive the command.")
@@ -74,6 +77,9 @@ def run_command(context: click.Context, /, command: tuple[str, ...], **flags: An
         env=variables(flags["env"]),
         dns=settings.dns,
         inspect=flags["inspect"],
+        record=flags["record"],
+        addons=flags["addon"],
+        unredacted=flags["unredacted"],
         keep=flags["keep"],
         summary=Summary.NONE if settings.quiet else settings.summary,
         timings=flags["timings"],

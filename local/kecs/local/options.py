@@ -56,6 +56,13 @@ class RunOptions:
     env: Mapping[str, str] = field(default_factory=dict)
     dns: bool = True
     inspect: bool = False
+    """Show calls on a page."""
+    record: str = ""
+    """A file that calls are written to; see `kecs.sidecar.recording`."""
+    addons: tuple[str, ...] = ()
+    """Files of mitmproxy addons."""
+    unredacted: bool = False
+    """Show and record secrets too."""
     keep: bool = False
     """Leave processes that outlive the command."""
     summary: Summary = Summary.TABLE
@@ -71,6 +78,8 @@ class RunOptions:
             raise UsageError(
                 f'--account is "{self.account}"', hint="an AWS account id has 12 digits, e.g. 000000000000"
             )
+        if self.unredacted and not (self.inspect or self.record):
+            raise UsageError("--unredacted has nothing to show", hint="add --inspect or --record FILE")
         if self.region and not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d+", self.region):
             raise UsageError(f'--region is "{self.region}"', hint="name it as AWS does, e.g. eu-west-1")
 

@@ -7,7 +7,8 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from typing import Final, Literal
 
 from rich.console import Console
@@ -16,9 +17,10 @@ from rich.table import Table
 from kecs.core.errors import UsageError
 from kecs.core.formats import LogFormat, Summary
 from kecs.local.options import RunOptions
-from kecs.local.summary import Row, Tally, as_json, duration, line, size
+from kecs.local.summary import Record, Row, Tally, as_json, duration, line, size
 
 _LINE_MAX = 1 << 20
+_READ_SIZE: Final = 1 << 16
 _DRAIN_S = 5.0
 _STDERR: Final = 2
 
@@ -90,10 +92,23 @@ class Reporter:
 
     def __init__(self, descriptor: int, log: Log | None, log_format: LogFormat) -> None:
         self.tally = Tally()
-        self._source = io.open(descriptor, "rb")  # noqa: SIM115, UP020 - closed by the thread that reads it
+        self._source = io.FileIO(descriptor, "r")  # closed by the thread that reads it
+        self._received = bytearray()
         self._log = log
         self._format = log_format
         self._thread = threading.Thread(target=self._read, name="reporter", daemon=True)
+
+    def await_any(self, events: Collection[str], timeout_s: float) -> Record | None:
+        """Take records until one of these comes, and return it; None when it does not. Only before `start`."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for raw in self._lines():
+                record = self._take(raw)
+                if record is not None and record.get("event") in events:
+                    return record
+            ready, _, _ = select.select([self._source], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready or not self._receive():
+                return None
 
     def start(self) -> None:
         """Begin to read."""
@@ -108,20 +123,56 @@ class Reporter:
         return self._log.notes() if self._log else ()
 
     def _read(self) -> None:
-        with self._source as source:
-            for raw in source:
-                if len(raw) > _LINE_MAX:
-                    continue
-                try:
-                    record = json.loads(raw)
-                except ValueError:
-                    continue  # a line cut short by the sidecar's sudden death
-                self.tally.add(record)
-                if record.get("event") == "inspect":
-                    tell(f"kecs: mitmweb shows the calls at {record.get('url')}")
-                elif self._log is not None:
-                    text = raw.decode(errors="replace").rstrip("\n") if self._format is LogFormat.JSON else line(record)
-                    self._log.write(text)
+        with self._source:
+            more = True
+            while more:
+                for raw in self._lines():
+                    self._take(raw)
+                more = self._receive()
+
+    def _receive(self) -> bool:
+        data = self._source.read(_READ_SIZE)
+        self._received += data or b""
+        return bool(data)
+
+    def _lines(self) -> Iterator[bytes]:
+        """Return the lines that are complete, each once."""
+        while (end := self._received.find(b"\n")) >= 0:
+            raw = bytes(self._received[:end])
+            del self._received[: end + 1]
+            yield raw
+        if len(self._received) > _LINE_MAX:
+            self._received.clear()
+
+    def _take(self, raw: bytes) -> Record | None:
+        try:
+            record = json.loads(raw)
+        except ValueError:
+            return None  # a line cut short by the sidecar's sudden death
+        self.tally.add(record)
+        sentence = told(record)
+        if sentence:
+            tell(f"kecs: {sentence}")
+        elif self._log is not None and not (self._format is LogFormat.TEXT and record.get("event") in _UNTOLD):
+            self._log.write(raw.decode(errors="replace") if self._format is LogFormat.JSON else line(record))
+        return record if isinstance(record, dict) else None
+
+
+_UNTOLD: Final = frozenset({"engine_started", "engine_stopped", "addon_failed"})
+"""What goes without saying, or is said as an error."""
+
+
+def told(record: Record) -> str:
+    """Say what a person has to know at once, whatever they do with the log; empty for all else."""
+    match record.get("event"):
+        case "inspect":
+            return f"mitmweb shows the calls at {record.get('url')}"
+        case "addon_error":
+            place = f"{record.get('file')}, line {record.get('line')}"
+            return f"--addon {place}: {record.get('reason')}; calls go on without it"
+        case "record_failed":
+            return f"--record: {record.get('reason')}; calls are missing from it"
+    return ""
 
 
 def show_summary(rows: list[Row], summary: Summary) -> None:

@@ -20,7 +20,7 @@ from kecs.certs.state import Authority
 from kecs.core import names
 from kecs.core.errors import BackendError, UsageError
 from kecs.emulator.backend import Backend, detect
-from kecs.local import children, namespace, processes, publish, reporter, rundir, trust
+from kecs.local import children, inspection, namespace, processes, publish, reporter, rundir, trust
 from kecs.local.authority import Embedded
 from kecs.local.children import Child
 from kecs.local.environment import command_environment, region_of
@@ -31,7 +31,7 @@ from kecs.local.renewal import Renewal, spelled
 from kecs.local.running import registered
 from kecs.local.trust import Trust
 from kecs.relay.config import RelayConfig
-from kecs.sidecar.config import EngineMode, SidecarConfig
+from kecs.sidecar.config import SidecarConfig
 
 _START_S = 60.0
 
@@ -92,6 +92,8 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
     controlplane = Backend.parse(options.controlplane, source="--controlplane") if options.controlplane else None
     with ExitStack() as stack:
         log = stack.enter_context(reporter.opened_log(options))
+        inspection.settings(options)  # so that nothing is made where a file can't be read
+        stack.enter_context(inspection.recorded(options))
         listeners = [(listener, one.inside_port) for one in options.publish for listener in publish.bind(one)]
         directory = stack.enter_context(rundir.run_directory())
         emulator = stack.enter_context(_emulator(options.account)) if backend is None else None
@@ -102,6 +104,9 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
         config = _config(options, backend or _address(emulator), controlplane, region, notes)
         with timings.part("relay"):
             running = _start(stack, inside, log, options, _orders(options, config, told, inside, listeners))
+        if inspection.wanted(options):
+            with timings.part("engine"):
+                inspection.await_engine(running.reporter, options)
         renewal = _renewal(options, authority, told, running.sidecar)
         stack.callback(renewal.stop)  # before the sidecar's pipe is closed
         for listener, _ in listeners:
@@ -269,7 +274,7 @@ def _config(
         account=options.account,
         dns_capture=options.dns,
         relay=RelayConfig.from_mapping(options.relay),
-        engine=EngineMode.INSPECT if options.inspect else EngineMode.ON_DEMAND,
+        **inspection.settings(options),
     )
 
 

@@ -1,8 +1,6 @@
 """All of mitmproxy, for those who look at flows: its master, page and addons around the same connections."""
 
 import asyncio
-import json
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -149,8 +147,7 @@ class Page(WebMaster):  # type: ignore[misc]  # mitmproxy is untyped to us
         sockets = tornado.netutil.bind_sockets(self.options.web_port, _LOOPBACK)
         self.options.update(web_port=sockets[0].getsockname()[1])
         tornado.httpserver.HTTPServer(self.app).add_sockets(sockets)
-        sys.stdout.write(json.dumps({"event": "inspect", "url": self.web_url}) + "\n")
-        sys.stdout.flush()
+        inspection.say("inspect", url=self.web_url)
         await super(WebMaster, self).running()
 
 
