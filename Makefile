@@ -3,7 +3,7 @@ VENV_PYTHON := .venv/bin/python
 # Most tests wait for processes: two at a time take little more than half as long, on two cores as well.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate golden lock images e2e bench-relay bench-rotation clean
+.PHONY: help setup demo test check format generate golden lock images e2e bench bench-quick bench-rotation clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,8 +47,11 @@ e2e: setup  ## the cases of tests/e2e on the cluster that KUBECONFIG names; see 
 	@test -n "$$KUBECONFIG" || { echo 'error: KUBECONFIG is not set'; echo; echo 'hint: name the cluster to test on: it is installed into and uninstalled from'; exit 2; }
 	KECS_E2E=1 $(VENV_PYTHON) -m pytest -q -x -o addopts= --import-mode=importlib -p no:anyio tests/e2e $(E2E_ARGS)
 
-bench-relay: setup  ## the relay beside nginx; BENCH_ARGS="--arms ours,nginx-sni --loads small-c10 --rounds 5"
-	$(VENV_PYTHON) -m benchmarks.relay $(BENCH_ARGS)
+bench: setup  ## the relay beside nginx, haproxy and mitmdump: a quarter of an hour; writes docs/performance/relay.*
+	$(VENV_PYTHON) -m benchmarks.relay --json docs/performance/relay.json --page docs/performance/relay.md $(BENCH_ARGS)
+
+bench-quick: setup  ## less of it, printed; BENCH_ARGS="--arms ours,nginx-sni --loads small-c10" for one comparison
+	$(VENV_PYTHON) -m benchmarks.relay --quick $(BENCH_ARGS)
 
 bench-rotation: setup  ## new connections of every TLS stack at hand while a root is replaced
 	@scripts/setup.sh --clients

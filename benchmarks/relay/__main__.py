@@ -4,59 +4,69 @@ python -m benchmarks.relay --arms ours,nginx-sni --loads small-c10 --rounds 5 --
 """
 
 import argparse
-import json
-import os
-import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks.relay import layout, material, nginx, table
-from benchmarks.relay.arms import ARMS, Arm, Running, Setting, find, running
+from benchmarks.relay import machine, page, table
+from benchmarks.relay.arms import ARMS, OURS, REFERENCE, find
 from benchmarks.relay.figures import Sample, order
-from benchmarks.relay.loads import LOADS, Load
-from benchmarks.relay.material import Material
-from benchmarks.relay.place import Place, join, place
-from kecs.core.names import PROXY_GID, PROXY_UID
+from benchmarks.relay.layout import EMULATOR, STUB
+from benchmarks.relay.loads import LOADS, QUICK, Load
+from benchmarks.relay.report import Report
+from benchmarks.relay.site import Running, Site, emulate, site
 
-REFERENCE = "nginx-sni"
-_HINTS = {
-    "nginx": "nginx-light libnginx-mod-stream",
-    "curl": "curl",
-    "wrk": "wrk",
-    "setpriv": "util-linux",
-    "ip": "iproute2",
+_USUAL = {
+    "arms": (list(ARMS.values()), [ARMS[name] for name in (REFERENCE, OURS)]),
+    "loads": (list(LOADS.values()), [LOADS[name] for name in QUICK]),
+    "rounds": (5, 2),
+    "seconds": (2.0, 1.0),
 }
+"""What is done unless told otherwise: all, and quickly."""
 
 
 def main() -> None:
     """Measure and print."""
     options = _options()
-    arms, loads = options.arms, options.loads
-    _check(arms)
+    if options.render:
+        _write(Report.from_json(Path(options.render).read_text(encoding="utf-8")), options)
+        return
+    machine.check(options.arms)
     signal.signal(signal.SIGTERM, _ended)
-    with tempfile.TemporaryDirectory(prefix="relay-bench-", dir="/dev/shm") as name:
+    report = Report(machine=machine.describe(), rounds=options.rounds, seconds=options.seconds)
+    with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=_memory()) as name:
         directory = Path(name)
         directory.chmod(0o755)
-        with _machinery(directory, arms) as found:
-            samples = list(_rounds(found, loads, options))
-    print(table.render(samples, REFERENCE))
-    if options.json:
-        Path(options.json).write_text(json.dumps([one.to_json() for one in samples], indent=1), encoding="utf-8")
+        with site(directory) as made:
+            for sample in _samples(made, options):
+                report.samples.append(sample)
+    _write(report, options)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", type=_names(find), default=list(ARMS.values()), help=", ".join(ARMS))
-    parser.add_argument("--loads", type=_names(LOADS.__getitem__), default=list(LOADS.values()), help=", ".join(LOADS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2, help="how long one load lasts in one round")
-    parser.add_argument("--json", default="", help="where samples are written")
-    return parser.parse_args()
+    arms = f"{', '.join(ARMS)}; ours@REVISION is the sidecar as it was then"
+    parser.add_argument("--arms", type=_names(find), help=arms)
+    parser.add_argument("--loads", type=_names(LOADS.__getitem__), help=", ".join(LOADS))
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="how long one load lasts in one round")
+    parser.add_argument("--quick", action="store_true", help="fewer arms, loads and rounds: under two minutes")
+    parser.add_argument("--at", default="", metavar="REVISION", help="take the sidecar of a revision, not of this tree")
+    parser.add_argument("--json", default="", help="where everything measured is written")
+    parser.add_argument("--page", default="", help="where the results page is written, its plot beside it")
+    parser.add_argument("--render", default="", metavar="JSON", help="measure nothing: write from an earlier run")
+    options = parser.parse_args()
+    for name, (whole, quick) in _USUAL.items():
+        if getattr(options, name) is None:
+            setattr(options, name, quick if options.quick else whole)
+    if options.at:
+        then = replace(find(f"{OURS}@{options.at}"), name=OURS)
+        options.arms = [then if one.name == OURS else one for one in options.arms]
+    return options
 
 
 def _names[T](find: Callable[[str], T]) -> Callable[[str], list[T]]:
@@ -69,64 +79,64 @@ def _names[T](find: Callable[[str], T]) -> Callable[[str], list[T]]:
     return parse
 
 
-def _check(arms: Sequence[Arm]) -> None:
-    if os.geteuid() != 0:
-        raise SystemExit("error: namespaces and rules take root\n\nhint: sudo make bench")
-    needed = {"curl", "wrk", "ip", "setpriv", "nginx", *(name for arm in arms for name in arm.needs)}
-    missing = sorted(name for name in needed if shutil.which(name) is None)
-    if missing:
-        packages = " ".join(_HINTS.get(name, name) for name in missing)
-        raise SystemExit(f"error: not installed: {', '.join(missing)}\n\nhint: apt-get install {packages}")
+def _memory() -> str | None:
+    """Return where files are in memory, so that no disk is measured."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a directory of our own is made in it
 
 
 def _ended(_number: int, _frame: object) -> NoReturn:
     raise SystemExit("error: told to end")
 
 
-@contextmanager
-def _machinery(directory: Path, arms: Sequence[Arm]) -> Iterator[list[Running]]:
-    """Have all arms run at once, each in its own pod, beside one world."""
-    hosts = directory / "hosts"
-    hosts.write_text(layout.hosts(), encoding="utf-8")
-    made = material.make(directory, layout.LEAF_NAMES)
-    with ExitStack() as stack:
-        world = stack.enter_context(place(hosts))
-        _serve(world, directory, made)
-        found = []
-        for number, arm in enumerate(arms):
-            pod = stack.enter_context(place(hosts))
-            join(pod, world, number)
-            own = directory / arm.name
-            own.mkdir()
-            os.chown(own, PROXY_UID, PROXY_GID)
-            setting = Setting(directory=own, material=made)
-            found.append(stack.enter_context(running(arm, pod, setting)))
-        yield found
+def _samples(made: Site, options: argparse.Namespace) -> Iterator[Sample]:
+    """Run all loads; those that want another backend have pods of their own."""
+    for backend in (STUB, EMULATOR):
+        loads = [load for load in options.loads if load.backend == backend]
+        if not loads:
+            continue
+        if backend == EMULATOR:
+            emulate(made)
+        with ExitStack() as stack:
+            running = [stack.enter_context(made.running(arm, backend)) for arm in options.arms]
+            for load in loads:
+                yield from _rounds(load, running, options)
 
 
-def _serve(world: Place, directory: Path, made: Material) -> None:
-    addresses = (layout.AWS_ADDRESS, layout.FOREIGN_ADDRESS, layout.BACKEND_HOST)
-    world.ip("".join(f"addr add {one}/32 dev lo\n" for one in addresses))
-    own = directory / "world"
-    own.mkdir()
-    own.chmod(0o777)
-    nginx.provide(own)
-    file = own / "nginx.conf"
-    file.write_text(nginx.world(own, made), encoding="utf-8")
-    world.start("nginx", "-e", "stderr", "-p", str(own), "-c", str(file), user=0)
-
-
-def _rounds(found: Sequence[Running], loads: Sequence[Load], options: argparse.Namespace) -> Iterator[Sample]:
-    for load in loads:
-        able = [one for one in found if load.arms is None or one.arm.name in load.arms]
+def _rounds(load: Load, running: Sequence[Running], options: argparse.Namespace) -> Iterator[Sample]:
+    able = [one for one in running if one.arm.name not in load.without]
+    if load.warm:
         for one in able:
-            load.measure(one, 1)  # warms caches, pools and branch predictors
-        for number in range(options.rounds):
-            for one in order(able, number):
-                values = load.measure(one, options.seconds)
-                yield Sample(load=load.name, arm=one.arm.name, round=number, values=values)
-                told = " ".join(f"{key}={value:.4g}" for key, value in values.items())
-                print(f"{load.name} round {number + 1} {one.arm.name}: {told}", file=sys.stderr)
+            _measured(load, one, min(1, options.seconds))
+    for number in range(min(options.rounds, load.rounds_max)):
+        for one in order(able, number):
+            sample = _measured(load, one, options.seconds, number)
+            told = " ".join(f"{key}={value:.4g}" for key, value in sample.values.items())
+            machine.tell(f"{load.name} round {number + 1} {one.arm.name}: {told}{sample.failure}")
+            yield sample
+
+
+def _measured(load: Load, one: Running, seconds: float, number: int = 0) -> Sample:
+    """Measure once; an arm that fails is part of the result."""
+    values, failure = {}, ""
+    try:
+        values = load.measure(one, seconds)
+    except (SystemExit, ValueError, OSError) as error:
+        if str(error) == "error: told to end":
+            raise
+        failure = str(error)
+    values = {"load_average": machine.load_average(), **values}
+    return Sample(load=load.name, arm=one.arm.name, round=number, values=values, failure=failure)
+
+
+def _write(report: Report, options: argparse.Namespace) -> None:
+    reference = REFERENCE if any(one.arm == REFERENCE for one in report.samples) else report.samples[0].arm
+    print(table.render(report.samples, reference))
+    if options.json:
+        Path(options.json).write_text(report.to_json(), encoding="utf-8")
+    if options.page:
+        path = Path(options.page)
+        path.write_text(page.render(report), encoding="utf-8")
+        path.with_suffix(".svg").write_text(page.plot(report), encoding="utf-8")
 
 
 if __name__ == "__main__":

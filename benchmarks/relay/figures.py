@@ -19,15 +19,25 @@ class Sample:
     round: int
     values: Mapping[str, float]
     """By measure."""
+    failure: str = ""
+    """Why there are no values."""
 
     def to_json(self) -> dict[str, Any]:
-        """Spell it for a file."""
-        return {"load": self.load, "arm": self.arm, "round": self.round, "values": dict(self.values)}
+        """Spell it for a file; six digits are more than anybody has measured."""
+        values = {name: float(f"{value:.6g}") for name, value in self.values.items()}
+        failure = {"failure": self.failure} if self.failure else {}
+        return {"load": self.load, "arm": self.arm, "round": self.round, "values": values} | failure
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Read what `to_json` spelled."""
-        return cls(load=given["load"], arm=given["arm"], round=given["round"], values=dict(given["values"]))
+        return cls(
+            load=given["load"],
+            arm=given["arm"],
+            round=given["round"],
+            values=dict(given["values"]),
+            failure=given.get("failure", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

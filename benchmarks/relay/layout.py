@@ -1,20 +1,22 @@
-"""Who is where: names and addresses of a run. Pure."""
+"""Who is where: names, addresses and sizes of a run. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.relay.material import FOREIGN
-
 AWS_NAME: Final = "bench-bucket.s3.us-east-1.amazonaws.com"
 AWS_ADDRESS: Final = "203.0.113.9"
 """Nobody answers there: who reaches the backend was redirected."""
+DYNAMODB_NAME: Final = "dynamodb.us-east-1.amazonaws.com"
+LEAF_NAMES: Final = ("*.s3.us-east-1.amazonaws.com", "s3.us-east-1.amazonaws.com", "*.us-east-1.amazonaws.com")
+"""A wildcard and its parent, as the sidecar's own leaves; and what boto3's programs call."""
+FOREIGN: Final = "files.example.net"
+"""A name that is not AWS; its server has a certificate of another authority."""
 FOREIGN_ADDRESS: Final = "203.0.113.20"
 BACKEND_HOST: Final = "203.0.113.30"
 BACKEND_PORT: Final = 4566
 EMULATOR_PORT: Final = 4567
-DYNAMODB_NAME: Final = "dynamodb.us-east-1.amazonaws.com"
-LEAF_NAMES: Final = ("*.s3.us-east-1.amazonaws.com", "*.us-east-1.amazonaws.com")
-"""As the sidecar's own leaves: a wildcard and its parent domain's."""
+CERTS_NAME: Final = "kecs-certs.kecs-system.svc"
+CERTS_PORT: Final = 8443
 MEBI: Final = 1 << 20
 BLOBS: Final = {256: 256 * MEBI, 1024: 1024 * MEBI}
 """Sizes of objects, by what they are called."""
@@ -25,13 +27,24 @@ SMALL: Final = 1024
 class Backend:
     """Where a proxy sends calls."""
 
+    port: int
+    profile: str
+    """What the sidecar knows it as."""
     host: str = BACKEND_HOST
-    port: int = BACKEND_PORT
+
+
+STUB: Final = Backend(port=BACKEND_PORT, profile="localstack")
+EMULATOR: Final = Backend(port=EMULATOR_PORT, profile="embedded")
 
 
 def hosts() -> str:
-    """Return what pods know of names."""
-    named = {AWS_ADDRESS: (AWS_NAME, DYNAMODB_NAME), FOREIGN_ADDRESS: (FOREIGN,), "127.0.0.1": ("localhost",)}
+    """Return what pods and the world know of names."""
+    named = {
+        AWS_ADDRESS: (AWS_NAME, DYNAMODB_NAME),
+        FOREIGN_ADDRESS: (FOREIGN,),
+        BACKEND_HOST: (CERTS_NAME,),
+        "127.0.0.1": ("localhost",),
+    }
     return "".join(f"{address} {' '.join(names)}\n" for address, names in named.items())
 
 

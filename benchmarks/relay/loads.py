@@ -1,14 +1,20 @@
 """The loads: what clients do, and what is measured meanwhile."""
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.relay import wrk
 from benchmarks.relay.accounting import Meter
-from benchmarks.relay.arms import Running
-from benchmarks.relay.layout import head_fields
-from kecs.core.names import PROXY_UID
+from benchmarks.relay.arms import DIRECT, OURS
+from benchmarks.relay.cold import growth, idle_connections, start
+from benchmarks.relay.layout import AWS_NAME, EMULATOR, FOREIGN, STUB, Backend, head_fields
+from benchmarks.relay.place import python
+from benchmarks.relay.site import Running
+from benchmarks.relay.transfers import download, pass_download, upload
+from kecs.core.names import ADMIN_PORT, PROXY_UID
 
 type Measure = Callable[[Running, float], dict[str, float]]
 """Puts load on an arm for about so many seconds; returns figures by name."""
@@ -21,22 +27,80 @@ class Load:
     name: str
     title: str
     measure: Measure
-    arms: frozenset[str] | None = None
-    """Who can bear it; None: all."""
+    without: frozenset[str] = frozenset()
+    """Arms that can't bear it, or for which it would mean nothing."""
+    backend: Backend = STUB
+    rounds_max: int = 1000
+    warm: bool = True
+    """Goes once before it counts."""
+
+
+def _wrk(running: Running, shape: Sequence[str], fields: Mapping[str, str], seconds: float) -> dict[str, float]:
+    words = [word for key, value in fields.items() for word in ("-H", f"{key}: {value}")]
+    usual = ["-t1", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "--latency"]
+    meter = Meter(running.pod, PROXY_UID)
+    found = wrk.parse(running.pod.run("wrk", *usual, *shape, *words, f"{running.base}/small"))
+    return _each(meter, found["requests"], found)
 
 
 def _keepalive(connections: int) -> Measure:
     def measure(running: Running, seconds: float) -> dict[str, float]:
-        fields = [word for key, value in head_fields().items() for word in ("-H", f"{key}: {value}")]
-        shape = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "--latency"]
-        meter = Meter(running.pod, PROXY_UID)
-        said = running.pod.run("wrk", *shape, *fields, f"{running.base}/small", user=65534)
-        used_s = meter.used_s()
-        found = wrk.parse(said)
-        return found | {"cpu_us": used_s / found["requests"] * 1e6}
+        return _wrk(running, [f"-c{connections}"], head_fields(), seconds)
 
     return measure
 
+
+def _resumed(running: Running, seconds: float) -> dict[str, float]:
+    before = _counted(running)
+    # wrk gives each of its connections the session of the one before
+    found = _wrk(running, ["-c8"], head_fields() | {"Connection": "close"}, seconds)
+    counts = {name: count - before[name] for name, count in _counted(running).items()}
+    if not counts:
+        return found
+    return found | {"resumed_share": counts["tls_resumed"] / counts["tls_handshakes"]}
+
+
+def _counted(running: Running) -> dict[str, float]:
+    """Return what the sidecar has counted of handshakes; nothing of others."""
+    if not running.arm.name.startswith(OURS):
+        return {}
+    said = running.pod.run("curl", "-sS", "--fail", f"http://127.0.0.1:{ADMIN_PORT}/metrics")
+    found = re.findall(r'^kecs_sidecar_relay_total{what="(tls_(?:handshakes|resumed))"} (\S+)$', said, re.MULTILINE)
+    return {name: float(count) for name, count in found}
+
+
+def _connections(name: str) -> Measure:
+    def measure(running: Running, seconds: float) -> dict[str, float]:
+        argv = python("client.py", "connect", name, f"--seconds={seconds}", f"--fields={json.dumps(head_fields())}")
+        meter = Meter(running.pod, PROXY_UID)
+        said = json.loads(running.pod.run(*argv))
+        count = said["full"] + said["resumed"]
+        found = {"rate": count / said.pop("seconds"), "resumed_share": said["resumed"] / max(1, count), **said}
+        return _each(meter, count, found)
+
+    return measure
+
+
+def _boto3(running: Running, seconds: float) -> dict[str, float]:
+    known = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    known["AWS_CA_BUNDLE"] = str(running.material.root)
+    endpoint = running.base if running.arm.program is None else ""
+    meter = Meter(running.pod, PROXY_UID)
+    said: dict[str, float] = json.loads(
+        running.pod.run(*python("boto_client.py", endpoint, str(seconds)), environ=known)
+    )
+    return _each(meter, said["requests"], said)
+
+
+def _each(meter: Meter, count: float, found: dict[str, float]) -> dict[str, float]:
+    used_s = meter.used_s()
+    if not count:
+        raise SystemExit("error: nothing was served in time")
+    return found | ({"cpu_us": used_s / count * 1e6} if used_s else {})
+
+
+_PLAIN: Final = frozenset({DIRECT})
+_TERMINATES: Final = frozenset({"nginx-tls"})
 
 LOADS: Final = {
     load.name: load
@@ -45,5 +109,55 @@ LOADS: Final = {
             Load(name=f"small-c{count}", title=f"1 KB GET, keep-alive, {count} connections", measure=_keepalive(count))
             for count in (1, 10, 50, 200)
         ),
+        Load(
+            name="tls-full",
+            title="new TLS connections, full handshakes, one GET each",
+            measure=_connections(AWS_NAME),
+            without=_PLAIN,
+        ),
+        Load(
+            name="tls-resumed",
+            title="new TLS connections, resumed, one GET each",
+            measure=_resumed,
+            without=_PLAIN,
+        ),
+        Load(name="down-256", title="256 MB down", measure=download(256)),
+        Load(name="up-256", title="256 MB up", measure=upload(256)),
+        Load(name="down-1024", title="1 GiB down", measure=download(1024), without=frozenset({"mitmdump"})),
+        Load(name="up-1024", title="1 GiB up", measure=upload(1024), without=frozenset({"mitmdump"})),
+        Load(
+            name="growth-1024",
+            title="1 GiB down, then up, through a fresh process",
+            measure=growth(1024),
+            without=frozenset({DIRECT, "mitmdump"}),
+            rounds_max=3,
+            warm=False,
+        ),
+        Load(
+            name="pass-new",
+            title="new connections to what is not AWS, one GET each",
+            measure=_connections(FOREIGN),
+            without=_TERMINATES,
+        ),
+        Load(
+            name="pass-256", title="256 MB down from what is not AWS", measure=pass_download(256), without=_TERMINATES
+        ),
+        Load(
+            name="idle-1000",
+            title="1,000 connections that do nothing",
+            measure=idle_connections(1000),
+            without=_PLAIN,
+            rounds_max=3,
+            warm=False,
+        ),
+        Load(
+            name="start",
+            title="from exec to the first answered call, then idle",
+            measure=start,
+            without=_PLAIN,
+            warm=False,
+        ),
+        Load(name="boto3", title="boto3: PutItem and GetItem, embedded emulator", measure=_boto3, backend=EMULATOR),
     )
 }
+QUICK: Final = ("small-c10", "small-c50", "tls-full", "tls-resumed", "down-256", "up-256", "pass-new", "start")

@@ -1,16 +1,25 @@
-"""The certificates of a run: one authority, a pod's intermediate for who mints, leaves for who can't."""
+"""The certificates of a run: one authority, whose issuer serves who mints, and leaves for who can't."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from benchmarks.relay.layout import CERTS_NAME, FOREIGN, LEAF_NAMES
 from kecs.aws.hosts import SUFFIXES
-from kecs.certs.authority import Signer, certificate_pem, issue_intermediate, issue_issuer, issue_root, new_key
+from kecs.certs.authority import (
+    Signer,
+    certificate_pem,
+    issue_intermediate,
+    issue_issuer,
+    issue_root,
+    issue_serving,
+    key_pem,
+    new_key,
+)
 from kecs.certs.leaf import Intermediate
 
-FOREIGN: Final = "files.example.net"
-"""A name that is not AWS; its server has a certificate of its own root."""
+_SERVICES: Final = ("kecs-system.svc",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +27,13 @@ class Material:
     """Files, all PEM."""
 
     root: Path
-    """Both roots, for clients that verify."""
-    chain: Path
-    """The certificates from the pod's intermediate to its issuer."""
-    key: Path
+    """What clients trust: the authority's root, and that of the server which is not AWS."""
+    trust: Path
+    """The authority's root alone."""
+    issuer: Path
+    """The issuer's certificate and key."""
+    serving: Path
+    """Chain and key of who issues."""
     leaf: Path
     """What servers that can't mint present: the chain that the sidecar would."""
     leaf_key: Path
@@ -31,18 +43,21 @@ class Material:
     foreign_key: Path
 
 
-def make(directory: Path, names: tuple[str, ...]) -> Material:
-    """Issue everything; the leaf is for `names`."""
+def make(directory: Path) -> Material:
+    """Issue everything."""
     now = datetime.now(UTC)
-    root, pod = _authority(SUFFIXES, now)
-    chain, key = pod.to_pem()
-    leaf, leaf_key, _end = pod.mint(names, now)
-    other, elsewhere = _authority((FOREIGN,), now)
-    foreign, foreign_key, _end = elsewhere.mint((FOREIGN,), now)
+    root = issue_root(now, permitted=(*SUFFIXES, *_SERVICES))
+    issuer = issue_issuer(root, now)
+    leaf, leaf_key, _end = _pod(issuer, now).mint(LEAF_NAMES, now)
+    serving = new_key()
+    service = issue_serving(issuer, serving.public_key(), (CERTS_NAME,), now)
+    other = issue_root(now, permitted=(FOREIGN,))
+    foreign, foreign_key, _end = _pod(issue_issuer(other, now), now).mint((FOREIGN,), now)
     files = {
         "root": certificate_pem(root.certificate, other.certificate),
-        "chain": chain,
-        "key": key,
+        "trust": certificate_pem(root.certificate),
+        "issuer": certificate_pem(issuer.certificate) + key_pem(issuer.key),
+        "serving": certificate_pem(service, issuer.certificate) + key_pem(serving),
         "leaf": leaf,
         "leaf_key": leaf_key,
         "pair": leaf + leaf_key,
@@ -52,15 +67,13 @@ def make(directory: Path, names: tuple[str, ...]) -> Material:
     return Material(**{name: _written(directory / f"{name}.pem", text) for name, text in files.items()})
 
 
-def _authority(domains: tuple[str, ...], now: datetime) -> tuple[Signer, Intermediate]:
-    root = issue_root(now, permitted=domains)
-    issuer = issue_issuer(root, now)
+def _pod(issuer: Signer, now: datetime) -> Intermediate:
     key = new_key()
     certificate = issue_intermediate(issuer, key.public_key(), now, subject="bench/pod")
-    return root, Intermediate(signer=Signer(certificate=certificate, key=key), above=(issuer.certificate,))
+    return Intermediate(signer=Signer(certificate=certificate, key=key), above=(issuer.certificate,))
 
 
 def _written(path: Path, text: bytes) -> Path:
     path.write_bytes(text)
-    path.chmod(0o644)
+    path.chmod(0o644)  # nothing but this run trusts any of it
     return path

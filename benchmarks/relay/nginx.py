@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from benchmarks.relay.layout import BACKEND_PORT, BLOBS, FOREIGN_ADDRESS, SMALL, Backend
+from benchmarks.relay.layout import BLOBS, FOREIGN_ADDRESS, SMALL, STUB, Backend
 from benchmarks.relay.material import Material
 from kecs.core.names import RELAY_PORT
 
@@ -113,7 +113,7 @@ def plain(directory: Path, material: Material, backend: Backend) -> str:
 def world(directory: Path, material: Material) -> str:
     """Return the backend, and a server that is not AWS."""
     content = _BACKEND.format(
-        port=BACKEND_PORT,
+        port=STUB.port,
         small="x" * SMALL,
         directory=directory,
         foreign=FOREIGN_ADDRESS,

@@ -7,6 +7,7 @@ ends with it, however we end. Needs root.
 import contextlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ class Place:
         drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *caps] if user else []
         return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", *drop, *command]
 
-    def run(self, *command: str, user: int = 0, stdin: str = "", environ: Mapping[str, str] | None = None) -> str:
+    def run(self, *command: str, user: int = APP, stdin: str = "", environ: Mapping[str, str] | None = None) -> str:
         """Run to the end, which has to be a good one; return what was printed."""
         done = subprocess.run(
             self.argv(*command, user=user),
@@ -52,7 +53,7 @@ class Place:
     def start(
         self,
         *command: str,
-        user: int,
+        user: int = APP,
         environ: Mapping[str, str] | None = None,
         stdin: int | IO[str] | None = subprocess.DEVNULL,
         stdout: int | IO[bytes] | None = None,
@@ -68,6 +69,11 @@ class Place:
         done = subprocess.run(argv, input=script, env=clean(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"error: ip: {done.stderr}")
+
+    def sysctl(self, *settings: str) -> None:
+        """Set what the kernel keeps for each network."""
+        argv = ["nsenter", f"--target={self.pid}", "--net", "sysctl", "-q", "-w", *settings]
+        subprocess.run(argv, env=clean(), capture_output=True, check=True)
 
     def members(self, user: int) -> list[int]:
         """Return the processes of a user in here, as seen from outside."""
@@ -110,17 +116,6 @@ def place(hosts: Path) -> Iterator[Place]:
             holder.wait(PATIENCE_S)
 
 
-def join(pod: Place, world: Place, number: int) -> None:
-    """Lay a cable from a pod to the world, and let the pod's default route lead there."""
-    subnet = f"10.99.{number}"
-    pod.ip(
-        f"link add eth0 type veth peer name pod{number} netns {world.pid}\n"
-        f"addr add {subnet}.2/24 dev eth0\nlink set eth0 up\n"
-    )
-    world.ip(f"addr add {subnet}.1/24 dev pod{number}\nlink set pod{number} up\n")
-    pod.ip(f"route add default via {subnet}.1\n")
-
-
 def settle(condition: Sequence[str], patience_s: float = PATIENCE_S) -> None:
     """Run a command again and again until it succeeds."""
     deadline = time.monotonic() + patience_s
@@ -131,3 +126,8 @@ def settle(condition: Sequence[str], patience_s: float = PATIENCE_S) -> None:
         if time.monotonic() > deadline:
             raise SystemExit(f"error: not within {patience_s:.0f} s: {' '.join(condition)}:\n{done.stderr}")
         time.sleep(0.02)
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    """Return the command that runs a program of this folder."""
+    return [sys.executable, str(Path(__file__).parent / program), *arguments]
