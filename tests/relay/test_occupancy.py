@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kecs.relay.config import RelayConfig
-from kecs.relay.occupancy import Entry, Limit, Occupancy, connections_for
+from kecs.relay.occupancy import Entry, Limit, Occupancy, room_for
 
 MANY = 1 << 20
 
@@ -56,11 +56,13 @@ def test_one_address_does_not_take_the_room_of_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("descriptors", "connections"), [(1 << 20, 8192), (1024, 464), (128, 16), (96, 1), (10, 1)], ids=str
+    ("descriptors", "connections", "reserve"),
+    [(1 << 20, 8192, 64), (1024, 432, 64), (128, 12, 8), (96, 1, 0), (10, 1, 0)],
+    ids=str,
 )
-def test_descriptors_bound_it_too(descriptors: int, connections: int) -> None:
+def test_descriptors_bound_it_too(descriptors: int, connections: int, reserve: int) -> None:
+    assert room_for(RelayConfig(), descriptors) == (connections, reserve)
     assert occupancy(descriptors=descriptors).most == connections
-    assert connections_for(descriptors) >= connections
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=60), st.integers(0, 3), st.integers(0, 3))

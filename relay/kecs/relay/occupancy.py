@@ -53,9 +53,11 @@ class Limit(StrEnum):
     """A connection was open when the drain's time was over."""
 
 
-def connections_for(descriptors: int) -> int:
-    """Return how many clients this many descriptors suffice for."""
-    return max(1, (descriptors - _OTHERS) // _EACH)
+def room_for(config: RelayConfig, descriptors: int) -> tuple[int, int]:
+    """Return how many clients this many descriptors suffice for, and how many more to be told that there is no room."""
+    left = max(0, descriptors - _OTHERS)
+    reserve = min(config.connections_reserve, left // 4)
+    return min(config.connections_max, max(1, (left - reserve) // _EACH)), reserve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,7 @@ class Occupancy:
     """See the module."""
 
     def __init__(self, config: RelayConfig, *, descriptors: int) -> None:
-        self.most = min(config.connections_max, connections_for(descriptors))
-        self._reserve = config.connections_reserve
+        self.most, self._reserve = room_for(config, descriptors)
         self._client_most = config.client_connections_max
         self.clients = 0
         """Connections that are carried."""
