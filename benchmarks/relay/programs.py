@@ -53,20 +53,29 @@ def ours(setting: Setting, revision: str = "", more: tuple[tuple[str, str], ...]
         "POD_NAME": "pod",
         **dict(more),
     }
+    tree = _PROJECT
     if revision:
-        environ["PYTHONPATH"] = _checked_out(revision, setting.directory)
+        tree = _checked_out(revision, setting.directory)
+        environ["PYTHONPATH"] = ":".join(str(tree / folder) for folder in _FOLDERS)
+    _compile(tree)
     return Program(argv=(sys.executable, "-m", "kecs.sidecar"), environ=environ)
 
 
-def _checked_out(revision: str, directory: Path) -> str:
-    """Lay out a revision's sources; return the path on which they come before the installed ones."""
+def _checked_out(revision: str, directory: Path) -> Path:
+    """Lay out a revision's sources."""
     tree = directory / "tree"
     tree.mkdir(exist_ok=True)
     archive = subprocess.run(["git", "archive", revision, *_FOLDERS], cwd=_PROJECT, capture_output=True, check=False)
     if archive.returncode:
         raise SystemExit(f"error: {revision} is no revision of this project: {archive.stderr.decode().strip()}")
     subprocess.run(["tar", "--extract", "--directory", str(tree)], input=archive.stdout, check=True)
-    return ":".join(str(tree / folder) for folder in _FOLDERS)
+    return tree
+
+
+def _compile(tree: Path) -> None:
+    """Compile what the sidecar imports, as an image's build does: the proxy's user can't, and would at each start."""
+    folders = [str(tree / folder) for folder in _FOLDERS]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *folders], check=True)
 
 
 def nginx_sni(setting: Setting) -> Program:

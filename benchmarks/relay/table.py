@@ -46,7 +46,7 @@ def render(samples: Sequence[Sample], reference: str) -> str:
 
 def _load(samples: Sequence[Sample], load: str, reference: str) -> str:
     arms = list(dict.fromkeys(one.arm for one in samples if one.load == load))
-    lines = [f"{load:<22}{'arm':<12}{'median':>9} {'low-high':>15}  {f'of {reference}':>20}"]
+    lines = [f"{load:<22}{'arm':<12}{'median':>9} {'low-high':>15}  {f'of {reference}':>19}"]
     for measure in MEASURES:
         rows = [(arm, absolute(samples, load, arm, measure.name)) for arm in arms]
         known = [(arm, found) for arm, found in rows if found is not None]
@@ -55,7 +55,7 @@ def _load(samples: Sequence[Sample], load: str, reference: str) -> str:
         for number, (arm, found) in enumerate(known):
             share = None if arm == reference else paired(samples, load, arm, reference, measure.name)
             label = measure.title if number == 0 else ""
-            lines.append(f"  {label:<20}{arm:<12}{_spread(found, measure.digits)}  {_share(share):>20}".rstrip())
+            lines.append(f"  {label:<20}{arm:<12}{_spread(found, measure.digits)}  {_share(share):>19}".rstrip())
     return "\n".join(lines) + "\n"
 
 
