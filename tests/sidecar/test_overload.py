@@ -58,13 +58,11 @@ def test_a_flood_is_answered_reset_and_over(tmp_path: Path) -> None:
         with ExitStack() as stack:
             kept = stack.enter_context(lab.tls())
             assert call(kept) == 200
-            silent = [stack.enter_context(lab.connect()) for _ in range(100)]
+            silent = [dialled(lab, stack) for _ in range(100)]
             assert lab.probe("/livez")[0] == 200
             assert lab.probe("/readyz")[0] == 200
             assert call(kept) == 200
-            for sock in silent[60:]:
-                with pytest.raises(ConnectionResetError):
-                    sock.recv(1)
+            assert all(is_reset(sock) for sock in silent[60:])
         with lab.tls() as again:
             assert call(again) == 200
 
@@ -77,9 +75,8 @@ def test_without_any_descriptor_what_is_open_goes_on_and_all_is_well_afterwards(
         allow_no_more(lab)
 
         # accepting takes the descriptors of connections to the backend, as long as there are such; then there are none
-        flood = [stack.enter_context(lab.connect()) for _ in range(20)]
-        with pytest.raises(ConnectionResetError):
-            flood[-1].recv(1)
+        flood = [dialled(lab, stack) for _ in range(20)]
+        assert is_reset(flood[-1])
         assert call(kept) == 503
         assert asked(admin) == 200
         handshaking.sendall(client_hello())
@@ -95,6 +92,22 @@ def test_without_any_descriptor_what_is_open_goes_on_and_all_is_well_afterwards(
         metrics = lab.metrics()
         assert metrics["kecs_sidecar_relay_total:descriptors_exhausted"] >= 2
         assert metrics["kecs_sidecar_relay_total:connections_shed"] >= 1
+
+
+def dialled(lab: Loaded, stack: ExitStack) -> socket.socket | None:
+    """Connect; None when the reset comes while connecting."""
+    try:
+        return stack.enter_context(lab.connect())
+    except ConnectionResetError:
+        return None
+
+
+def is_reset(sock: socket.socket | None) -> bool:
+    if sock is None:
+        return True
+    with pytest.raises(ConnectionResetError):
+        sock.recv(1)
+    return True
 
 
 def asked(connection: http.client.HTTPConnection) -> int:
