@@ -8,12 +8,11 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from benchmarks.relay import machine, page, table
-from benchmarks.relay.arms import ARMS, OURS, REFERENCE, find
+from benchmarks.relay.arms import ARMS, OURS, REFERENCE, at, find
 from benchmarks.relay.figures import Sample, order
 from benchmarks.relay.layout import EMULATOR, STUB
 from benchmarks.relay.loads import LOADS, QUICK, Load
@@ -64,8 +63,7 @@ def _options() -> argparse.Namespace:
         if getattr(options, name) is None:
             setattr(options, name, quick if options.quick else whole)
     if options.at:
-        then = replace(find(f"{OURS}@{options.at}"), name=OURS)
-        options.arms = [then if one.name == OURS else one for one in options.arms]
+        options.arms = [at(one, options.at) for one in options.arms]
     return options
 
 

@@ -1,12 +1,12 @@
 """The arms: what stands between client and backend. Each runs as the proxy's user of a pod, under the pod's rules."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from benchmarks.relay import programs
-from benchmarks.relay.programs import Program, Setting
+from benchmarks.relay.programs import Program
 
 DIRECT: Final = "direct"
 REFERENCE: Final = "nginx-sni"
@@ -19,7 +19,7 @@ class Arm:
 
     name: str
     title: str
-    program: Callable[[Setting], Program] | None
+    program: Callable[..., Program] | None
     """None: the client talks to the backend itself."""
     needs: tuple[str, ...] = ()
     """Programs that have to be installed."""
@@ -39,15 +39,27 @@ ARMS: Final = {
         Arm(name="haproxy", title="haproxy: split by name, TLS", program=programs.haproxy_sni, needs=("haproxy",)),
         Arm(name="mitmdump", title="stock mitmdump, transparent, ten-line addon", program=programs.mitmdump),
         Arm(name=OURS, title="the sidecar as in a pod", program=programs.ours),
+        Arm(
+            name="ours-workers",
+            title="the sidecar with a worker for each core",
+            program=partial(programs.ours, workers="auto"),
+        ),
     )
 }
 
 
 def find(name: str) -> Arm:
     """Return an arm by its name; `ours@REVISION` is the sidecar as it was at a revision of this project."""
-    kind, at, revision = name.partition("@")
-    if not at and name in ARMS:
+    if name in ARMS:
         return ARMS[name]
-    if kind == OURS and revision:
-        return Arm(name=name, title=f"the sidecar at {revision}", program=partial(programs.ours, revision=revision))
+    kind, _, revision = name.partition("@")
+    if kind in ARMS and kind.startswith(OURS) and revision:
+        return replace(at(ARMS[kind], revision), name=name)
     raise KeyError(name)
+
+
+def at(arm: Arm, revision: str) -> Arm:
+    """Return an arm with the sidecar of a revision; others as they are."""
+    if arm.program is None or not arm.name.startswith(OURS):
+        return arm
+    return replace(arm, program=partial(arm.program, revision=revision), title=f"{arm.title}, {revision}")

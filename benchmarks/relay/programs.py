@@ -35,10 +35,10 @@ class Program:
     environ: dict[str, str]
 
 
-def ours(setting: Setting, revision: str = "", more: tuple[tuple[str, str], ...] = ()) -> Program:
+def ours(setting: Setting, *, revision: str = "", **settings: object) -> Program:
     """Return the sidecar as the injector writes it into a pod; at a revision of this project, if one is named."""
     backend = setting.backend  # what else there is to say has a default, whichever revision it is said to
-    config = {"backend_host": backend.host, "backend_port": backend.port, "profile": backend.profile}
+    config = {"backend_host": backend.host, "backend_port": backend.port, "profile": backend.profile, **settings}
     token = setting.directory / "token"
     token.write_text("a.pods.token", encoding="ascii")
     environ = {
@@ -51,7 +51,6 @@ def ours(setting: Setting, revision: str = "", more: tuple[tuple[str, str], ...]
         "KECS_SIDECAR_DNS": "off",
         "POD_NAMESPACE": "bench",
         "POD_NAME": "pod",
-        **dict(more),
     }
     tree = _PROJECT
     if revision:
@@ -107,7 +106,7 @@ def haproxy_sni(setting: Setting) -> Program:
     """Return haproxy as a sidecar."""
     text = haproxy.text(setting.directory, setting.material, setting.backend)
     file = _written(setting.directory / "haproxy.cfg", text)
-    return Program(argv=("haproxy", "-db", "-q", "-f", str(file)), environ={})
+    return Program(argv=("haproxy", "-db", "-f", str(file)), environ={})
 
 
 def mitmdump(setting: Setting) -> Program:

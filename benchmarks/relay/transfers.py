@@ -79,7 +79,17 @@ def upload(size: int) -> Callable[[Running, float], dict[str, float]]:
 
 def _curl(running: Running, *arguments: str | int) -> dict[str, float]:
     *words, size = arguments
-    told = ["-sS", "--fail", "--cacert", str(running.material.root), "-o", "/dev/null", "--max-time", "300"]
+    told = [
+        "-sS",
+        "--fail",
+        "--http1.1",
+        "--cacert",
+        str(running.material.root),
+        "-o",
+        "/dev/null",
+        "--max-time",
+        "300",
+    ]
     figures = "%{size_download} %{size_upload} %{time_total}"
     meter = Meter(running.pod, PROXY_UID)
     with watched(running) as peak:
