@@ -215,6 +215,20 @@ def test_a_writer_that_is_killed_leaves_files_that_can_be_mended(record: str) ->
     assert len(numbers) >= 20
 
 
+def test_an_archive_of_somebody_else_s_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "calls.har"
+    path.write_text('{"log": {"version": "1.2"}}')
+    with pytest.raises(UsageError, match="somebody else"):
+        mend(str(path), creator="test")
+    assert path.read_text() == '{"log": {"version": "1.2"}}'
+
+
+def test_another_version_s_archive_is_mended(record: str) -> None:
+    recorded(record, "kms Decrypt")
+    mend(record, creator="test 2")
+    assert len(valid(Path(f"{record}.har"))) == 1
+
+
 @pytest.mark.parametrize("kind", ["missing", "folder", "fifo", "link"])
 def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "calls.mitm"

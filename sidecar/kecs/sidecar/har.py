@@ -27,6 +27,11 @@ def header(creator: str) -> bytes:
     return f'{{"log":{said[:-1]},"entries":['.encode()
 
 
+def begins(first: bytes) -> bool:
+    """Tell whether the first line of a file is the beginning of an archive of ours."""
+    return first.startswith(b'{"log":{"version":"1.2",') and first.rstrip(b"\n").endswith(b'"entries":[')
+
+
 def line(exchange: Exchange) -> bytes:
     """Return an entry as one line, without its end."""
     return json.dumps(entry(exchange), ensure_ascii=True, separators=(",", ":")).encode()

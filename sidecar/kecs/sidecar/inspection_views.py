@@ -50,7 +50,9 @@ class Aws(Contentview):  # type: ignore[misc]  # mitmproxy is untyped to us
         if not data:
             return -1
         kind = _kind(metadata)
-        return 2 if events.is_stream(data) or any(word in kind for word in _KINDS) else -1
+        if events.is_stream(data) or any(word in kind for word in _KINDS):
+            return 2
+        return 2 if not kind and data.lstrip()[:1] in (b"{", b"[") else -1
 
 
 def _kind(metadata: Metadata) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -106,10 +107,11 @@ class Recording:
     def open(cls, record: str, *, creator: str) -> Self:
         """Open both files to go on after what they hold already."""
         mitm, archive = paths(record)
-        return cls(
-            _whole_frames(_opened(mitm)) if mitm is not None else None,
-            _whole_lines(_opened(archive), creator) if archive is not None else None,
-        )
+        with ExitStack() as stack:
+            frames = _whole_frames(stack.enter_context(_opened(mitm))) if mitm is not None else None
+            lines = _whole_lines(stack.enter_context(_opened(archive)), creator) if archive is not None else None
+            stack.pop_all()
+        return cls(frames, lines)
 
     def write(self, frame: bytes, entry: bytes) -> bool:
         """Write one exchange: a flow as mitmproxy spells it, and an archive's entry. Say whether both were."""
@@ -157,19 +159,20 @@ def _frame_end(descriptor: int, at: int, size: int) -> int | None:
 def _whole_lines(file: BinaryIO, creator: str) -> _Target:
     """Find the end of the last whole entry, and write the archive's end behind it."""
     start = har.header(creator)
-    at = count = 0
     with os.fdopen(os.dup(file.fileno()), "rb") as lines:
         lines.seek(0)
-        if lines.readline().startswith(start):
-            at = len(start)
+        first = lines.readline()
+        at, count = len(first.rstrip(b"\n")), 0
+        if har.begins(first):
             for line in lines:
                 if not _is_entry(line):
                     break
-                at, count = at + len(line.rstrip(b"\n")) + 1, count + 1
-    if not at:
-        at = len(start)
-        os.ftruncate(file.fileno(), 0)
-        _write_at(file.fileno(), start, 0)
+                at, count = at + len(line), count + 1
+        elif start.startswith(first):  # its writer was killed at the beginning
+            at = len(start)
+            _write_at(file.fileno(), start, 0)
+        else:
+            raise UsageError("--record names an archive of somebody else's", hint="name another file, or remove it")
     _write_at(file.fileno(), har.FOOTER, at)
     os.ftruncate(file.fileno(), at + len(har.FOOTER))
     return _Target(file, at, count, har.FOOTER)
