@@ -5,10 +5,10 @@ the form follows what the request spoke.
 """
 
 import json
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha512
+from hashlib import blake2b
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -27,7 +27,7 @@ _XML_ALLOWED: Final = frozenset("\t\n\r")
 
 def extended_request_id(request_id: str) -> str:
     """Return an x-amz-id-2 as S3's look, 76 characters, the same for the same request id."""
-    return b64encode(sha512(request_id.encode("utf-8", "replace")).digest()[:56]).decode()
+    return b2a_base64(blake2b(request_id.encode("utf-8", "replace"), digest_size=56).digest(), newline=False).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,19 +70,20 @@ class _Head:
     fields: Fields
     block: bytes | None = field(default=None, compare=False, repr=False)
     """The fields as they were received, each with its line's end, where they are known in that form."""
-    _shape: Shape | None = field(default=None, compare=False, repr=False)
+    known: Shape | None = field(default=None, compare=False, repr=False)
+    """The shape, where somebody has worked it out."""
 
     @property
     def shape(self) -> Shape:
         """What the names say."""
-        shape = self._shape
+        shape = self.known
         if shape is None:
-            shape = self._shape = shape_of(self.fields)
+            shape = self.known = shape_of(self.fields)
         return shape
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of the field, whose name is given in lower case."""
-        place = self.shape.index.get(name)
+        place = (self.known or self.shape).index.get(name)
         return None if place is None else self.fields[place][1]
 
     def _changed(self, drop: Iterable[bytes], add: Fields) -> Fields:

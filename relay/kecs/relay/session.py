@@ -13,6 +13,7 @@ from kecs.relay.framing import Body, Chunked, Request
 from kecs.relay.join import Joined
 from kecs.relay.occupancy import Limit
 from kecs.relay.stream import HIGH_WATER, LOW_WATER, CrashError, Stream
+from kecs.relay.templates import RequestReader
 from kecs.relay.transfer import Means, Transfer
 
 _KEEP: Final = ((b"Connection", b"keep-alive"),)
@@ -51,8 +52,8 @@ class Session:
     """Owner of a client's stream. `closed` is called once, at the end."""
 
     __slots__ = (
-        "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange", "_held",
-        "_in", "_last", "_limit", "_means", "_request", "_searched", "_state", "_stream", "_transfer", "_wanted",
+        "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange", "_heads",
+        "_held", "_in", "_last", "_limit", "_means", "_request", "_searched", "_state", "_stream", "_transfer", "_wanted",
         "deadline", "http_1_0", "joined", "name", "received_bytes", "sent_bytes",
     )  # fmt: skip
 
@@ -66,6 +67,7 @@ class Session:
         self._closed = closed
         self._in = bytearray()
         self._searched = 0
+        self._heads = RequestReader()
         self._state = _State.HEAD
         self._held = False
         """The upstream takes no more of the body for now."""
@@ -181,7 +183,7 @@ class Session:
         del self._in[:end]
         self._searched = 0
         try:
-            self._request = framing.request(raw, fields_max=config.head_fields_max)
+            self._request = self._heads.read(raw, fields_max=config.head_fields_max)
         except ProtocolError as error:
             self._refuse(error.status, error.message)
             return False

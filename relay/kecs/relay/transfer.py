@@ -1,7 +1,7 @@
 """One request on its way to a backend, and the response on its way back."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from kecs.aws.head import Fields
@@ -13,6 +13,7 @@ from kecs.relay.decide import Decider, Exchange, Failure, Forward
 from kecs.relay.framing import Body, Length, Request, Response, UntilClose
 from kecs.relay.occupancy import Limit
 from kecs.relay.stream import HIGH_WATER, CrashError, Stream
+from kecs.relay.templates import ResponseReader
 from kecs.relay.upstream import Connecting, Pool
 
 _INTERIM_MAX: Final = 16
@@ -60,6 +61,7 @@ class Means:
     config: RelayConfig
     pool: Pool
     counters: dict[str, int]
+    heads: ResponseReader = field(default_factory=ResponseReader)
 
 
 class Transfer:
@@ -207,7 +209,7 @@ class Transfer:
             self._head.clear()
             self._searched = 0
             try:
-                response = framing.response(raw, method=self._method)
+                response = self._means.heads.read(raw, method=self._method)
             except ProtocolError as error:
                 self._fail(Failure.INVALID, error.message)
                 return
