@@ -102,6 +102,10 @@ def form(text: str) -> dict[str, Any]:
             if not isinstance(inner, dict):
                 inner = at[part] = {"": inner}
             at = inner
+        known = at.get(last)
+        if isinstance(known, dict):
+            at = known
+            last = ""
         at[last] = unquote_plus(value)
     return found
 
