@@ -95,13 +95,14 @@ def _samples(made: Site, options: argparse.Namespace) -> Iterator[Sample]:
         if backend == EMULATOR:
             emulate(made)
         with ExitStack() as stack:
-            running = [stack.enter_context(made.running(arm, backend)) for arm in options.arms]
+            arms = [arm for arm in options.arms if any(load.suits(arm) for load in loads)]
+            running = [stack.enter_context(made.running(arm, backend)) for arm in arms]
             for load in loads:
                 yield from _rounds(load, running, options)
 
 
 def _rounds(load: Load, running: Sequence[Running], options: argparse.Namespace) -> Iterator[Sample]:
-    able = [one for one in running if one.arm.name not in load.without]
+    able = [one for one in running if load.suits(one.arm)]
     if load.warm:
         for one in able:
             _measured(load, one, min(1, options.seconds))

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from benchmarks.relay import programs
+from benchmarks.relay.layout import Backend
 from benchmarks.relay.programs import Program
 
 DIRECT: Final = "direct"
@@ -23,6 +24,10 @@ class Arm:
     """None: the client talks to the backend itself."""
     needs: tuple[str, ...] = ()
     """Programs that have to be installed."""
+    client: Callable[[Backend], tuple[str, ...]] | None = None
+    """The command that runs the client's, where the arm is one."""
+    loads: frozenset[str] | None = None
+    """What alone it is for; None: everything."""
 
 
 ARMS: Final = {
@@ -39,6 +44,13 @@ ARMS: Final = {
         Arm(name="haproxy", title="haproxy: split by name, TLS", program=programs.haproxy_sni, needs=("haproxy",)),
         Arm(name="mitmdump", title="stock mitmdump, transparent, ten-line addon", program=programs.mitmdump),
         Arm(name=OURS, title="the sidecar as in a pod", program=programs.ours),
+        Arm(
+            name="kecs-run",
+            title="`kecs run`, on a machine without pods",
+            program=None,
+            client=programs.kecs_run,
+            loads=frozenset({"boto3"}),
+        ),
         Arm(
             name="ours-workers",
             title="the sidecar with a worker for each core",

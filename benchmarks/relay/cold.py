@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from benchmarks.relay.accounting import Memory, cpu_ns, memory
+from benchmarks.relay.accounting import Memory, Meter, cpu_ns, memory
 from benchmarks.relay.layout import AWS_NAME, head_fields
 from benchmarks.relay.place import python
 from benchmarks.relay.site import Running, await_line, redirect, started
@@ -33,7 +33,11 @@ def start(running: Running, _seconds: float) -> dict[str, float]:
             time.sleep(_REST_S)
             pids = pod.members(PROXY_UID)
             cpu, held = sum(cpu_ns(pids).values()), memory(pids)
-    return {"ready_s": answered - began, "start_cpu_s": cpu / 1e9, **_megabytes(held)}
+            meter = Meter(pod, PROXY_UID)
+            time.sleep(_REST_S)
+            rest_s = meter.used_s()
+    spent = {"start_cpu_s": cpu / 1e9, "rest_cpu_ms": rest_s * 1000 / _REST_S}
+    return {"ready_s": answered - began, **spent, **_megabytes(held)}
 
 
 def idle_connections(count: int) -> Callable[[Running, float], dict[str, float]]:

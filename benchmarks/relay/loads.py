@@ -8,10 +8,10 @@ from typing import Final
 
 from benchmarks.relay import wrk
 from benchmarks.relay.accounting import Meter
-from benchmarks.relay.arms import DIRECT, OURS
+from benchmarks.relay.arms import DIRECT, OURS, Arm
 from benchmarks.relay.cold import growth, idle_connections, start
 from benchmarks.relay.layout import AWS_NAME, EMULATOR, FOREIGN, STUB, Backend, head_fields
-from benchmarks.relay.place import python
+from benchmarks.relay.place import APP, python
 from benchmarks.relay.site import Running
 from benchmarks.relay.transfers import download, pass_download, upload
 from kecs.core.names import ADMIN_PORT, PROXY_UID
@@ -33,6 +33,10 @@ class Load:
     rounds_max: int = 1000
     warm: bool = True
     """Goes once before it counts."""
+
+    def suits(self, arm: Arm) -> bool:
+        """Tell whether it is for an arm."""
+        return arm.name not in self.without and (arm.loads is None or self.name in arm.loads)
 
 
 def _wrk(running: Running, shape: Sequence[str], fields: Mapping[str, str], seconds: float) -> dict[str, float]:
@@ -82,13 +86,20 @@ def _connections(name: str) -> Measure:
 
 
 def _boto3(running: Running, seconds: float) -> dict[str, float]:
-    known = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    known["AWS_CA_BUNDLE"] = str(running.material.root)
-    endpoint = running.base if running.arm.program is None else ""
+    arm, backend = running.arm, running.setting.backend
+    environ = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    before: tuple[str, ...] = ()
+    endpoint, user = "", APP
+    if arm.client is not None:
+        before, user = arm.client(backend), 0
+        environ |= {"HOME": str(running.setting.directory), "XDG_RUNTIME_DIR": str(running.setting.directory)}
+    elif arm.program is None:
+        endpoint = running.base
+    else:
+        environ["AWS_CA_BUNDLE"] = str(running.material.root)
     meter = Meter(running.pod, PROXY_UID)
-    said: dict[str, float] = json.loads(
-        running.pod.run(*python("boto_client.py", endpoint, str(seconds)), environ=known)
-    )
+    argv = python("boto_client.py", endpoint, str(seconds))
+    said: dict[str, float] = json.loads(running.pod.run(*before, *argv, user=user, environ=environ))
     return _each(meter, said["requests"], said)
 
 

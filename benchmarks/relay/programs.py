@@ -129,6 +129,20 @@ def mitmdump(setting: Setting) -> Program:
     )
 
 
+def kecs_run(backend: Backend) -> tuple[str, ...]:
+    """Return what runs a program as a person does, who has no pods."""
+    return (
+        sys.executable,
+        "-m",
+        "kecs.cli",
+        "run",
+        "--quiet",
+        "--backend",
+        f"http://{backend.host}:{backend.port}",
+        "--",
+    )
+
+
 def _written(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path

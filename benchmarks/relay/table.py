@@ -31,6 +31,7 @@ MEASURES: Final = (
     Measure(name="kb_each", title="KB each", digits=1),
     Measure(name="ready_s", title="ready, s", digits=2),
     Measure(name="start_cpu_s", title="CPU of start, s", digits=2),
+    Measure(name="rest_cpu_ms", title="CPU at rest, ms/s", digits=2),
     Measure(name="pss_mb", title="PSS, MB", digits=1),
     Measure(name="rss_mb", title="RSS, MB", digits=1),
     Measure(name="private_mb", title="private, MB", digits=1),
