@@ -75,6 +75,7 @@ if [ "${1:-}" = --clients ]; then
   need_tool node nodejs
   need_tool npm npm
   need_tool javac default-jdk-headless
+  need_tool chromium chromium
   .venv/bin/python tests/helm_lab.py
   if command -v npm >/dev/null 2>&1; then
     lock=tests/clients/js/package-lock.json
