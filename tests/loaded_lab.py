@@ -144,6 +144,7 @@ def loaded(
     handler: Handler = ok,
     *,
     descriptors: int = 0,
+    resolv_conf: Path | None = None,
     environment: Mapping[str, str] | None = None,
     **config: object,
 ) -> Iterator[Loaded]:
@@ -170,9 +171,13 @@ def loaded(
             **(environment or {}),
         }
         command = [sys.executable, "-m", "kecs.sidecar"]
+        if resolv_conf is not None:
+            bind = 'mount --bind "$0" /etc/resolv.conf && exec setpriv --regid "$1" --clear-groups "$2" -m kecs.sidecar'
+            command = ["unshare", "--mount", "sh", "-ec", bind, str(resolv_conf), str(PROXY_GID), sys.executable]
         if descriptors:
             command = ["prlimit", f"--nofile={descriptors}:{descriptors}", "--", *command]
-        process = subprocess.Popen(command, env=told, stdout=subprocess.PIPE, text=True, group=PROXY_GID)
+        group = PROXY_GID if resolv_conf is None else None
+        process = subprocess.Popen(command, env=told, stdout=subprocess.PIPE, text=True, group=group)
         found = Loaded(process=process, root=root)
         reader = threading.Thread(target=found.read_log, daemon=True)
         reader.start()

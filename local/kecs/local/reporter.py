@@ -158,7 +158,7 @@ class Reporter:
         return record if isinstance(record, dict) else None
 
 
-_UNTOLD: Final = frozenset({"engine_started", "engine_stopped", "addon_failed"})
+_UNTOLD: Final = frozenset({"engine_started", "engine_stopped", "addon_failed", "drained"})
 """What goes without saying, or is said as an error."""
 
 

@@ -274,6 +274,7 @@ def _config(
         account=options.account,
         dns_capture=options.dns,
         relay=RelayConfig.from_mapping(options.relay),
+        drain_quiet_s=0.0,  # the command has ended: nobody can come any more
         **inspection.settings(options),
     )
 

@@ -22,12 +22,24 @@ from kecs.relay.transfer import Means
 from kecs.relay.tunnel import Tunnel
 from kecs.relay.upstream import Pool, default_dial
 
-__all__ = ["Relay", "RelayConfig"]
+__all__ = ["Drained", "Relay", "RelayConfig"]
 
 _TICK_S: Final = 0.5
 _REFUSED: Final[dict[str, Limit]] = {word: word for word in (Limit.DIAL, Limit.HANDSHAKE, Limit.DESCRIPTORS)}
 """Refusals that are limits: they are counted by the limit's own word."""
 _REDIRECT: Final = "redirect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """What became of connections at the end."""
+
+    open: int
+    """Clients' connections when the end began."""
+    served: int
+    """Connections that came after that."""
+    cut: int
+    """Connections that were open at the deadline."""
 
 
 class _Evictable(Protocol):
@@ -90,6 +102,11 @@ class Relay:
         """How many connections are being carried."""
         return len(self._arrivals) + len(self._sessions) + len(self._passing)
 
+    @property
+    def carried(self) -> int:
+        """How many of them are clients': those of listeners with room of their own come and go as they like."""
+        return self.open - sum(map(len, self._own.values()))
+
     def listen(
         self,
         sock: socket.socket,
@@ -115,18 +132,37 @@ class Relay:
             )
         )
 
-    async def drain(self, deadline_s: float) -> None:
-        """Let requests finish; new connections are served until the deadline. Then close everything."""
+    async def drain(self, deadline_s: float, *, quiet_s: float = 0.0) -> Drained:
+        """Let requests finish and serve new connections until the deadline, or nothing was open for `quiet_s`.
+
+        Then close everything. A drain that is cancelled has closed nothing yet.
+        """
         self._draining = asyncio.Event()
+        open_at_first, before = self.carried, self.counters["accepted"]
         for session in list(self._sessions):
             session.finish()
-        if self.open:
-            try:
-                async with asyncio.timeout(deadline_s):
-                    await self._draining.wait()
-            except TimeoutError:
-                self.counters["drain_cut"] += self.open
+        cut = 0
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._quiet(self._draining, quiet_s)
+        except TimeoutError:
+            cut = self.carried
+            self.counters[Limit.DRAIN] += cut
+        served = self.counters["accepted"] - before
+        self.counters["drain_served"] += served
         self.close()
+        return Drained(open=open_at_first, served=served, cut=cut)
+
+    async def _quiet(self, ended: asyncio.Event, quiet_s: float) -> None:
+        """Wait until nothing was open for so long."""
+        while True:
+            while self.carried:
+                ended.clear()
+                await ended.wait()
+            seen = self._number
+            await asyncio.sleep(quiet_s)
+            if seen == self._number and not self.carried:
+                return
 
     def close(self) -> None:
         """Close listeners and connections."""
@@ -262,7 +298,7 @@ class Relay:
         self.loop.call_exception_handler({"message": "a connection ends by a fault of the relay", "exception": fault})
 
     def _ended(self) -> None:
-        if self._draining is not None and not self.open:
+        if self._draining is not None and not self.carried:
             self._draining.set()
 
     # time

@@ -37,7 +37,7 @@ from kecs.sidecar.dns import bind
 from kecs.sidecar.identity import URL, Identity
 from kecs.sidecar.identity_client import IdentityClient
 from kecs.sidecar.renewal import Terms
-from kecs.sidecar.run import run
+from kecs.sidecar.run import leave, run
 from kecs.sidecar.service import Sidecar
 
 _LOOPBACKS: Final = ("127.0.0.1", "::1")
@@ -157,4 +157,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NoReturn
 
 import uvloop
 
 from kecs.sidecar.service import Sidecar
 
-DRAIN_S: Final = 25.0
-"""Less than the 30 s that Kubernetes gives a pod by default."""
-
+_THREADS: Final = 4
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -24,25 +25,42 @@ def raise_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(start: Callable[[], Sidecar], *, drain_s: float = DRAIN_S) -> None:
+class _Threads(ThreadPoolExecutor):
+    """Where names are resolved. At the end nobody waits for a resolver that hangs."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - its signature
+        """Leave threads behind."""
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def run(start: Callable[[], Sidecar]) -> None:
     """Run what `start` makes until SIGTERM or SIGINT, then drain. `start` is called on the running loop.
 
     A second signal ends the drain.
     """
     raise_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(start, drain_s))
+        runner.run(_serve(start))
 
 
-async def _serve(start: Callable[[], Sidecar], drain_s: float) -> None:
+def leave(code: int) -> NoReturn:
+    """End the process now: the interpreter would wait for threads, one of which may wait for a resolver."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+async def _serve(start: Callable[[], Sidecar]) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(_Threads(max_workers=_THREADS, thread_name_prefix="resolve"))
     asked = asyncio.Queue[int]()
     for number in _SIGNALS:
         loop.add_signal_handler(number, asked.put_nowait, number)
     sidecar = start()
     try:
         await asked.get()
-        draining = loop.create_task(sidecar.drain(drain_s))
+        draining = loop.create_task(sidecar.drain())
         again = loop.create_task(asked.get())
         await asyncio.wait((draining, again), return_when=asyncio.FIRST_COMPLETED)
         again.cancel()

@@ -136,10 +136,19 @@ class Sidecar:
 
     # the end
 
-    async def drain(self, deadline_s: float) -> None:
-        """Be unready, let requests finish until the deadline, then close everything."""
+    async def drain(self, deadline_s: float | None = None) -> None:
+        """Be unready, let requests finish and serve new ones until the deadline, then close everything.
+
+        The engine serves as long as the relay. What was open or came is told in one event.
+        """
         self._draining = True
-        await self.relay.drain(deadline_s)
+        begun = self.loop.time()
+        done = await self.relay.drain(
+            self.config.drain_timeout_s if deadline_s is None else deadline_s, quiet_s=self.config.drain_quiet_s
+        )
+        if done.open or done.served or done.cut:
+            facts = {"open": done.open, "served": done.served, "cut": done.cut}
+            self._note("drained", facts | {"duration_ms": round((self.loop.time() - begun) * 1000)})
         self.close()
 
     def close(self) -> None:
