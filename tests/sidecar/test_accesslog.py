@@ -1,10 +1,12 @@
 """Records say what happened and never what was secret; writing them never holds up the loop."""
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -186,6 +188,33 @@ def test_a_reader_that_is_gone_is_counted() -> None:
         return writer.dropped
 
     assert asyncio.run(run()) == 2
+
+
+@given(st.lists(st.integers(0, 5000), max_size=30))
+def test_a_disk_that_is_full_cuts_no_line_and_costs_none(rooms: list[int]) -> None:
+    """`rooms`: how many bytes the disk takes before it says again that it is full."""
+    held, left = bytearray(), iter(rooms)
+
+    def write(_: int, data: bytes) -> int:
+        room = next(left, len(data))
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        held.extend(data[:room])
+        return min(room, len(data))
+
+    async def run() -> int:
+        with pytest.MonkeyPatch.context() as patched, Path(os.devnull).open("wb") as file:
+            patched.setattr("kecs.sidecar.accesslog.os.write", write)
+            writer = LogWriter(asyncio.get_running_loop(), file.fileno())
+            for number in range(200):
+                writer.write({"n": number, "text": "x" * 100})
+            for _ in range(len(rooms) + 1):
+                writer._flush()
+            writer.close()
+            return writer.dropped
+
+    assert asyncio.run(run()) == 0
+    assert [json.loads(line)["n"] for line in held.splitlines()] == list(range(200))
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=300))

@@ -140,9 +140,7 @@ class LogWriter:
         deadline = self._loop.time() + wait_s
         while self._lines and not self._broken and self._drain(max(0.0, deadline - self._loop.time())):
             pass
-        self.dropped += len(self._lines)
-        self._lines.clear()
-        self._size = 0
+        self._forget()
         self._broken = True
 
     def _flush(self) -> None:
@@ -165,34 +163,31 @@ class LogWriter:
         while self._lines and size + len(self._lines[0]) <= select.PIPE_BUF:
             size += len(self._lines[0])
             batch.append(self._lines.popleft())
-        self._size -= size
+        data = b"".join(batch)
+        written = self._write(data)
+        if written < len(data):  # kept as one piece: a line that was cut is made whole before the next
+            self._lines.appendleft(data[written:])
+        self._size -= written
+        if self._broken:
+            self._forget()
+        return written == len(data)
+
+    def _write(self, data: bytes) -> int:
+        """Write once; return how much went."""
         try:
-            _write_all(self._descriptor, b"".join(batch))
+            return os.write(self._descriptor, data)
         except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EINTR):
-                self._lines.extendleft(reversed(batch))
-                self._size += size
-                return False
-            self._broken = True
-            self.dropped += len(batch) + len(self._lines)
-            self._lines.clear()
-            self._size = 0
-            return False
-        return True
+            # a disk that is full has room again some day; nobody comes back to the other end of a pipe
+            self._broken = error.errno in _FOR_GOOD
+            return 0
+
+    def _forget(self) -> None:
+        self.dropped += sum(piece.count(b"\n") for piece in self._lines)
+        self._lines.clear()
+        self._size = 0
 
 
+_FOR_GOOD: Final = frozenset({errno.EPIPE, errno.EBADF, errno.ECONNRESET, errno.ENOTCONN})
 _RETRY_S: Final = 0.02
 _GATHER_S: Final = 0.05
 """Lines of this long are written together: waking the reader for each costs more than the relay's own work."""
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    """Write a batch. Only the first write may be refused: what has begun is ended, or the line would be cut."""
-    view = memoryview(data)
-    written = os.write(descriptor, view)
-    while written < len(view):
-        select.select((), (descriptor,), ())
-        try:
-            written += os.write(descriptor, view[written:])
-        except BlockingIOError:
-            continue
