@@ -134,6 +134,7 @@ def _write(report: Report, options: argparse.Namespace) -> None:
         Path(options.json).write_text(report.to_json(), encoding="utf-8")
     if options.page:
         path = Path(options.page)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page.render(report), encoding="utf-8")
         path.with_suffix(".svg").write_text(page.plot(report), encoding="utf-8")
 

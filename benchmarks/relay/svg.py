@@ -28,7 +28,7 @@ class Panel:
     bars: Sequence[tuple[str, Spread]]
     digits: int = 0
     mark: str = ""
-    """The bar that stands out."""
+    """What the names of bars that stand out begin with."""
 
     @property
     def height(self) -> int:
@@ -57,7 +57,7 @@ def _panel(panel: Panel, left: int, top: int) -> str:
     lines = [_text(left + 10, top + 16, title, "font-size='13' font-weight='600' fill='#1f2328'")]
     for number, (label, found) in enumerate(panel.bars):
         y = top + _HEAD + number * _ROW
-        colour = "#0969da" if label == panel.mark else "#8c959f"
+        colour = "#0969da" if panel.mark and label.startswith(panel.mark) else "#8c959f"
         start = left + _LEFT
         x, low, high = (
             start + _length(one, shortest, longest, logarithmic=logarithmic)
