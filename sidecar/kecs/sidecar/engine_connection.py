@@ -127,8 +127,10 @@ class Handler(LiveConnectionHandler):  # type: ignore[misc]  # as above
                 if command.connection in self.transports:
                     self._unwritten.setdefault(command.connection, []).append(command.data)
             case commands.OpenConnection():
-                task = asyncio.create_task(self.open_connection(command))
-                self.transports[command.connection] = ConnectionIO(handler=task)
+                self.transports[command.connection] = ConnectionIO()
+                task = asyncio.create_task(self.open_connection(command))  # which may run before this returns
+                if command.connection in self.transports:
+                    self.transports[command.connection].handler = task
             case commands.CloseConnection():
                 self._write()
                 if command.connection in self.transports:

@@ -15,10 +15,11 @@ import h2.events
 import h2.exceptions
 import h2.settings
 from hyperframe.frame import GoAwayFrame
+from mitmproxy import http
 from mitmproxy.proxy import commands
-from mitmproxy.proxy.layers.http import ResponseEndOfMessage, ResponseProtocolError
+from mitmproxy.proxy.layers.http import ResponseEndOfMessage, ResponseProtocolError, ResponseTrailers
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._http2 import Http2Server, StreamState
+from mitmproxy.proxy.layers.http._http2 import Http2Server, StreamState, normalize_h1_headers
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 type Steps = Generator[Any, Any, None]
@@ -131,6 +132,8 @@ class Http2FromClient(Http2Server):  # type: ignore[misc]  # mitmproxy is untype
             yield from self._end_if_done()
 
     def _handle_event(self, event: Any) -> Steps:
+        if isinstance(event, ResponseTrailers):
+            event.trailers = http.Headers(normalize_h1_headers(list(event.trailers.fields), False))  # noqa: FBT003 - mitmproxy's
         yield from super()._handle_event(event)
         if isinstance(event, ResponseEndOfMessage) and event.stream_id in self.streams:
             self._ending.add(event.stream_id)

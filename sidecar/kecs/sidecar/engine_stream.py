@@ -236,8 +236,8 @@ class Http(HttpLayer):  # type: ignore[misc]  # as above
     def held(self) -> int:
         """Return how many bytes of the client wait in here."""
         front = self.front
-        waiting: int = front.held if isinstance(front, FromClient) else 0
-        return waiting + sum(stream.held(RequestData) for stream in self.streams.values())
+        waiting = front.held if isinstance(front, FromClient) else 0
+        return int(waiting + sum(stream.held(RequestData) for stream in self.streams.values()))
 
     def backlog(self, server: Any) -> int:
         """Return how many bytes of a server wait for the client."""

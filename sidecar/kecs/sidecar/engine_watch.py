@@ -1,12 +1,12 @@
 """All of mitmproxy, for those who look at flows: its master, page and addons around the same connections."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
 import tornado.httpserver
 import tornado.ioloop
-import tornado.netutil
 from mitmproxy import addons, options
 from mitmproxy.addons.command_history import CommandHistory
 from mitmproxy.addons.next_layer import NextLayer
@@ -144,10 +144,10 @@ class Page(WebMaster):  # type: ignore[misc]  # mitmproxy is untyped to us
     async def running(self) -> None:
         """Serve the pages, then say where."""
         tornado.ioloop.IOLoop.current()
-        sockets = tornado.netutil.bind_sockets(self.options.web_port, _LOOPBACK)
+        sockets = inspection.bound(self.options.web_port)
         self.options.update(web_port=sockets[0].getsockname()[1])
         tornado.httpserver.HTTPServer(self.app).add_sockets(sockets)
-        inspection.say("inspect", url=self.web_url)
+        inspection.say("inspect", url=self.web_url, **inspection.way(os.environ, self.options.web_port))
         await super(WebMaster, self).running()
 
 
