@@ -12,6 +12,7 @@ import kecs.sidecar.__main__ as sidecar_main
 from kecs.aws.profiles import PROFILES
 from kecs.core import names
 from kecs.core.errors import ConfigError
+from kecs.core.names import INSPECT_PORT
 from kecs.core.settings import Relay
 from kecs.init_container.config import BackendChoice, IPv6, from_environment
 from kecs.injector.config import DnsMode, Endpoint, Injection, RulesBackend
@@ -49,7 +50,7 @@ def test_the_sidecar_reads_its_configuration(changes: dict[str, Any]) -> None:
     data = sidecar_config(config, wished(config, aws_proxy_debug="true"))
     assert set(data) <= {field.name for field in fields(SidecarConfig)}
     read_back = SidecarConfig.from_json(json.dumps(data))
-    assert read_back.engine is EngineMode.INSPECT
+    assert (read_back.engine, read_back.page_port) == (EngineMode.INSPECT, INSPECT_PORT)
     assert (read_back.profile, read_back.region) == (config.profile, config.region)
     assert read_back.dns_capture is (config.dns_mode is DnsMode.CAPTURE)
     assert read_back.backend_host == config.endpoint.host

@@ -20,7 +20,7 @@ from rules_lab import Call
 from webhook_lab import DOCUMENT
 
 from kecs.certs.rotation import prepare, retire, switch
-from kecs.core.names import ADMIN_PORT, INIT_CONTAINER, PROXY_GID, PROXY_UID, SIDECAR_CONTAINER
+from kecs.core.names import ADMIN_PORT, INIT_CONTAINER, INSPECT_PORT, PROXY_GID, PROXY_UID, SIDECAR_CONTAINER
 
 MODE = "kecs.io/aws-proxy-mode"
 USER = {"runAsUser": 1000, "runAsGroup": 1000, "runAsNonRoot": True}
@@ -320,6 +320,36 @@ def test_the_second_engine_starts_in_a_pod(made: Cluster, debug: str) -> None:
         assert pod.python(ACCOUNT) == "000000000000"
         assert pod.python(HTTP2, AWS, S3) == "200"
         made.api.wait(lambda: pod.running[SIDECAR_CONTAINER].events("call")[-1]["host"] == S3)
+
+
+PAGE = """
+import json, sys, urllib.error, urllib.request
+port, token, host = sys.argv[1:]
+asked = urllib.request.Request(f"http://127.0.0.1:{port}/flows", headers={"Host": host})
+if token:
+    asked.add_header("Authorization", f"Bearer {token}")
+try:
+    with urllib.request.urlopen(asked, timeout=30) as page:
+        print(json.dumps([flow["comment"] for flow in json.load(page)]))
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+def test_a_pod_that_is_debugged_has_a_page_and_says_how_to_get_there(made: Cluster) -> None:
+    """On the pod's loopback, where `kubectl port-forward` connects to; whoever comes by it names another port."""
+    with made.pod(app("looked-at", annotations={"kecs.io/aws-proxy-debug": "true"})) as pod:
+        sidecar = pod.running[SIDECAR_CONTAINER]
+        made.api.wait(lambda: bool(sidecar.events("inspect")))
+        said = sidecar.events("inspect")[0]
+        assert pod.python(ACCOUNT) == "000000000000"
+        token = said["url"].partition("?token=")[2]
+        shown = json.loads(pod.python(PAGE, str(INSPECT_PORT), token, "localhost:18082"))
+        refused = [pod.python(PAGE, str(INSPECT_PORT), *one) for one in (("", "localhost"), (token, "evil.example"))]
+    assert said["url"].startswith(f"http://127.0.0.1:{INSPECT_PORT}/?token=")
+    assert said["hint"].startswith(f"type: kubectl -n demo port-forward pod/looked-at {INSPECT_PORT}")
+    assert shown == ["sts GetCallerIdentity us-east-1"]
+    assert refused == ["403", "403"]
 
 
 def test_nothing_is_left_behind(made: Cluster) -> None:

@@ -51,6 +51,8 @@ DNS_PORT: Final = 14553
 ADMIN_PORT: Final = 14580
 PROBE_PORT: Final = 14581
 """Health alone, on the pod's address, which kubelet dials. The rest of the admin API stays on loopback."""
+INSPECT_PORT: Final = 14582
+"""The page of DEBUG_ANNOTATION, on the pod's loopback, for `kubectl port-forward`."""
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from kecs.core.names import (
     INIT_CONTAINER,
+    INSPECT_PORT,
     PROBE_PORT,
     PROXY_GID,
     PROXY_UID,
@@ -179,6 +180,7 @@ def sidecar_config(config: Injection, wishes: Wishes) -> dict[str, Any]:
         "account": config.account,
         "pass_hosts": list(config.pass_hosts),
         "engine": "inspect" if wishes.debug else "on-demand",
+        **({"page_port": INSPECT_PORT} if wishes.debug else {}),
         "dns_capture": config.dns_mode is DnsMode.CAPTURE,
         **config.relay,
     }

@@ -5,12 +5,15 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Final
 
 from mitmproxy import contentviews, ctx, http
 from mitmproxy.io import tnetstring
+from tornado.netutil import bind_sockets
 
 from kecs.core.errors import KecsError
 from kecs.sidecar import har, inspection_addons
@@ -27,6 +30,22 @@ CREATOR: Final = metadata.version("kecs")
 def say(event: str, **facts: object) -> None:
     """Tell the sidecar: a line on standard output."""
     os.write(1, json.dumps({"event": event, **facts}).encode() + b"\n")
+
+
+def bound(port: int) -> list[socket.socket]:
+    """Bind the page's port on loopback, or one of the kernel's choice where somebody else has it."""
+    try:
+        return bind_sockets(port, "127.0.0.1")
+    except OSError:
+        return bind_sockets(0, "127.0.0.1")
+
+
+def way(environment: Mapping[str, str], port: int) -> dict[str, str]:
+    """Say how to get to the page from outside of a pod; nothing where there is no pod."""
+    pod, namespace = environment.get("POD_NAME", ""), environment.get("POD_NAMESPACE", "")
+    if not pod or not namespace:
+        return {}
+    return {"hint": f"type: kubectl -n {namespace} port-forward pod/{pod} {port} -- then open the url in a browser"}
 
 
 def addons(settings: EngineSettings) -> list[object]:

@@ -14,9 +14,9 @@ from mitmproxy.tools.web import app as web
 from tornado import httputil
 from tornado.web import Application, RequestHandler
 
-FLOWS_MAX: Final = 5000
-BYTES_MAX: Final = 128 << 20
-"""Of bodies. The oldest flows go first."""
+FLOWS_MAX: Final = 2000
+BYTES_MAX: Final = 32 << 20
+"""Of bodies. The oldest flows go first: in a pod all of this is within the sidecar's memory limit."""
 COLUMNS: Final = ("comment", "method", "path", "status", "size", "time")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
