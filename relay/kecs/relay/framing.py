@@ -23,6 +23,7 @@ _TRAILERS_MAX: Final = 16384
 _BLANKS: Final = frozenset({b" ", b"\t"})
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _NO_BODY: Final = frozenset({204, 304})
+_LEAST_STATUS: Final = 100
 _TARGET: Final = re.compile(rb"[!-~\x80-\xff]+$")
 
 HOP_BY_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
@@ -360,6 +361,8 @@ def response(raw: bytes, *, method: bytes) -> Response:
         raise ProtocolError(f"the response head is malformed: {str(error).lower()}", status=502) from error
     status, version, fields = parser.get_status_code(), parser.get_http_version(), tuple(seen.fields)
     _check_lines(raw, len(fields))
+    if version not in _VERSIONS or status < _LEAST_STATUS:
+        raise ProtocolError(f"status {status} of HTTP/{version} is no response", status=502)
     head = ResponseHead(status=status, reason=seen.reason, fields=fields)
     facts = _Facts.read(head)
     bodiless = method == b"HEAD" or status in _NO_BODY or status < 200  # noqa: PLR2004 - interim answers
