@@ -2,7 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,10 +14,14 @@ from benchmarks.relay.accounting import Meter
 from benchmarks.relay.arms import DIRECT, OURS, Arm
 from benchmarks.relay.cold import growth, idle_connections, start
 from benchmarks.relay.layout import AWS_NAME, EMULATOR, FOREIGN, STUB, Backend, head_fields
-from benchmarks.relay.place import APP, python
+from benchmarks.relay.place import APP, python, until
 from benchmarks.relay.site import Running
 from benchmarks.relay.transfers import download, pass_download, upload
 from kecs.core.names import ADMIN_PORT, PROXY_UID
+
+_LONGEST_S: Final = 300
+_ROUNDS_OPEN: Final = 3
+"""Once so many requests for each connection were served, all are open."""
 
 type Measure = Callable[[Running, float], dict[str, float]]
 """Puts load on an arm for about so many seconds; returns figures by name."""
@@ -39,17 +46,28 @@ class Load:
         return arm.name not in self.without and (arm.loads is None or self.name in arm.loads)
 
 
-def _wrk(running: Running, shape: Sequence[str], fields: Mapping[str, str], seconds: float) -> dict[str, float]:
+def _wrk(running: Running, connections: int, fields: Mapping[str, str], seconds: float) -> dict[str, float]:
     words = [word for key, value in fields.items() for word in ("-H", f"{key}: {value}")]
-    usual = ["-t1", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "--latency"]
-    meter = Meter(running.pod, PROXY_UID)
-    found = wrk.parse(running.pod.run("wrk", *usual, *shape, *words, f"{running.base}/small"))
-    return _each(meter, found["requests"], found)
+    shape = ["-t1", f"-c{connections}", f"-d{_LONGEST_S}s", "--timeout", "10s", "--latency"]
+    site = running.site
+    started = site.requests()
+    with running.pod.start("wrk", *shape, *words, f"{running.base}/small", stdout=subprocess.PIPE) as process:
+        # what opening the connections costs is another load's to say
+        until(lambda: site.requests() - started >= _ROUNDS_OPEN * connections)
+        meter, before, began = Meter(running.pod, PROXY_UID), site.requests(), time.monotonic()
+        time.sleep(seconds)
+        took_s, count, used_s = time.monotonic() - began, site.requests() - before, meter.used_s()
+        running.pod.signal(APP, signal.SIGINT)  # upon which wrk sums up
+        said = process.communicate()[0]
+    if not count:
+        raise SystemExit("error: nothing was served in time")
+    found = wrk.parse(said) | {"requests": count, "rate": count / took_s}
+    return found | _cpu(used_s, count)
 
 
 def _keepalive(connections: int) -> Measure:
     def measure(running: Running, seconds: float) -> dict[str, float]:
-        return _wrk(running, [f"-c{connections}"], head_fields(), seconds)
+        return _wrk(running, connections, head_fields(), seconds)
 
     return measure
 
@@ -57,7 +75,7 @@ def _keepalive(connections: int) -> Measure:
 def _resumed(running: Running, seconds: float) -> dict[str, float]:
     before = _counted(running)
     # wrk gives each of its connections the session of the one before
-    found = _wrk(running, ["-c8"], head_fields() | {"Connection": "close"}, seconds)
+    found = _wrk(running, 8, head_fields() | {"Connection": "close"}, seconds)
     counts = {name: count - before[name] for name, count in _counted(running).items()}
     if not counts:
         return found
@@ -107,7 +125,12 @@ def _each(meter: Meter, count: float, found: dict[str, float]) -> dict[str, floa
     used_s = meter.used_s()
     if not count:
         raise SystemExit("error: nothing was served in time")
-    return found | ({"cpu_us": used_s / count * 1e6} if used_s else {})
+    return found | _cpu(used_s, count)
+
+
+def _cpu(used_s: float, count: float) -> dict[str, float]:
+    """Return the CPU of each; nothing where nobody stands between."""
+    return {"cpu_us": used_s / count * 1e6} if used_s else {}
 
 
 _PLAIN: Final = frozenset({DIRECT})

@@ -86,6 +86,10 @@ _BACKEND: Final = """\
     location ~ /sink {{ root {directory}; rewrite /(sink[^/]*)$ /$1 break; dav_methods PUT; }}
   }}
   server {{
+    listen unix:{directory}/status.sock;
+    location / {{ stub_status; }}
+  }}
+  server {{
     listen {foreign}:443 ssl backlog=4096;
     ssl_certificate {certificate};
     ssl_certificate_key {key};

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import IO, Final
 PATIENCE_S: Final = 30.0
 APP: Final = 65534
 """Who the clients are: anybody but the proxy."""
+_POLL_S: Final = 0.02
 _HOLD: Final = 'mount --bind "$1" /etc/hosts && ip link set lo up && echo ready && exec cat'
 
 
@@ -75,6 +76,12 @@ class Place:
         argv = ["nsenter", f"--target={self.pid}", "--net", "sysctl", "-q", "-w", *settings]
         subprocess.run(argv, env=clean(), capture_output=True, check=True)
 
+    def signal(self, user: int, number: int) -> None:
+        """Send a signal to all processes of a user in here."""
+        for pid in self.members(user):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def members(self, user: int) -> list[int]:
         """Return the processes of a user in here, as seen from outside."""
         mine = _namespace(self.pid)
@@ -118,14 +125,27 @@ def place(hosts: Path) -> Iterator[Place]:
 
 def settle(condition: Sequence[str], patience_s: float = PATIENCE_S) -> None:
     """Run a command again and again until it succeeds."""
-    deadline = time.monotonic() + patience_s
-    while True:
+    said = ""
+
+    def succeeds() -> bool:
+        nonlocal said
         done = subprocess.run(condition, env=clean(), capture_output=True, text=True, check=False, timeout=patience_s)
-        if done.returncode == 0:
-            return
+        said = done.stderr
+        return done.returncode == 0
+
+    try:
+        until(succeeds, patience_s)
+    except SystemExit as error:
+        raise SystemExit(f"{error}: {' '.join(condition)}:\n{said}") from error
+
+
+def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit(f"error: not within {patience_s:.0f} s: {' '.join(condition)}:\n{done.stderr}")
-        time.sleep(0.02)
+            raise SystemExit(f"error: not within {patience_s:.0f} s")
+        time.sleep(_POLL_S)
 
 
 def python(program: str, *arguments: str) -> list[str]:

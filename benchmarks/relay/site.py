@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,17 @@ class Site:
     material: Material
     world: Place
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    asked: Iterator[int] = field(default_factory=itertools.count)
+
+    def requests(self) -> int:
+        """Return how many requests the backend has had, but for this one and those like it."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE_S)
+            sock.connect(str(self.directory / "world" / "status.sock"))
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            with sock.makefile("rb") as answer:
+                said = answer.read().decode("ascii")
+        return int(said.split("requests\n")[1].split()[2]) - next(self.asked)
 
     @contextmanager
     def pod(self) -> Iterator[Place]:
@@ -169,9 +181,7 @@ def started(program: Program, pod: Place, directory: Path) -> Iterator[subproces
 def stop(process: subprocess.Popen[str], pod: Place) -> None:
     """End all that runs as the proxy's user in a pod."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in pod.members(PROXY_UID):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        pod.signal(PROXY_UID, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(3)
             return
