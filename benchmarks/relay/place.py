@@ -123,14 +123,16 @@ def place(hosts: Path) -> Iterator[Place]:
             holder.wait(PATIENCE_S)
 
 
-def settle(condition: Sequence[str], patience_s: float = PATIENCE_S) -> None:
-    """Run a command again and again until it succeeds."""
+def settle(condition: Sequence[str], subject: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> None:
+    """Run a command again and again until it succeeds, or what it is about has ended."""
     said = ""
 
     def succeeds() -> bool:
         nonlocal said
         done = subprocess.run(condition, env=clean(), capture_output=True, text=True, check=False, timeout=patience_s)
         said = done.stderr
+        if subject.poll() is not None:
+            raise SystemExit(f"error: it ended with {subject.returncode}")
         return done.returncode == 0
 
     try:

@@ -16,6 +16,7 @@ from typing import Final
 from benchmarks.relay import layout, material, nginx
 from benchmarks.relay.arms import Arm
 from benchmarks.relay.layout import AWS_NAME, Backend
+from benchmarks.relay.machine import tell
 from benchmarks.relay.material import Material
 from benchmarks.relay.place import PATIENCE_S, Place, place, settle
 from benchmarks.relay.programs import Program, Setting
@@ -74,13 +75,14 @@ class Site:
             found = Running(arm=arm, pod=stack.enter_context(self.pod()), site=self, setting=setting)
             if arm.program is not None:
                 redirect(found.pod)
-                stack.enter_context(started(arm.program(setting), found.pod, setting.directory))
+                process = stack.enter_context(started(arm.program(setting), found.pod, setting.directory))
                 ready = ["curl", "-sS", "--max-time", "5", "-o", "/dev/null", "--cacert", str(self.material.root)]
                 try:
-                    settle(found.pod.argv(*ready, f"{found.base}/small"), _READY_S)
+                    settle(found.pod.argv(*ready, f"{found.base}/small"), process, _READY_S)
                 except SystemExit as error:
                     said = (setting.directory / "stderr").read_text(encoding="utf-8")
                     raise SystemExit(f"{error}\n{arm.name} said:\n{said}") from error
+                tell(f"{arm.name} runs: {' '.join(map(str, found.pod.members(PROXY_UID)))}")
             yield found
 
 
