@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -230,6 +231,18 @@ def test_an_addon_can_not_make_calls_go_elsewhere(tmp_path: Path, program: str, 
     assert strayed == []
     assert answers == statuses
     assert len(got) == statuses.count(200)
+
+
+def test_the_documents_addon_does_what_it_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "inspect.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    addon = tmp_path / "slow.py"
+    addon.write_text(program)
+    kind = {"X_Amz_Target": "DynamoDB_20120810.GetItem", "Content_Type": "application/x-amz-json-1.0"}
+    with backend([]) as port, laboratory(tmp_path, port=port, engine="watch", addons=(str(addon),)) as lab:
+        answers = [call(lab, DYNAMODB, "POST", "/", b"{}", **kind) for _ in range(4)]
+    assert [answer.status for answer in answers] == [200, 400, 200, 400]
+    assert b"ProvisionedThroughputExceededException" in answers[1].body
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,15 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from mitmproxy.proxy.layers.tls import TlsStartClientHook
 
 from kecs.sidecar.engine_front import Front
 from kecs.sidecar.engine_settings import EngineSettings
 from kecs.sidecar.engine_tls import Leaves
+
+_GRACE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,9 @@ def _follow(source: IO[str], loop: asyncio.AbstractEventLoop, told: Callable[[di
     """Take what the sidecar says; end with it."""
     for line in source:
         loop.call_soon_threadsafe(told, json.loads(line))
-    os._exit(0)  # connections have no other end left either
+    loop.call_soon_threadsafe(os._exit, 0)  # connections have no other end left either; a recording's line is ended
+    threading.Event().wait(_GRACE_S)
+    os._exit(0)  # the loop hangs
 
 
 async def serve(settings: EngineSettings) -> None:

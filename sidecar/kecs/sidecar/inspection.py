@@ -25,6 +25,7 @@ from kecs.sidecar.recording import Recording
 from kecs.sidecar.redaction import Exchange, Redactor
 
 CREATOR: Final = metadata.version("kecs")
+_HELD_MAX: Final = 1 << 20
 
 
 def say(event: str, **facts: object) -> None:
@@ -123,6 +124,12 @@ class Looker:
         """Show what was asked."""
         if flow.request.raw_content:
             self._show(flow)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Hold back a short answer until it is shown and recorded: who has it finds it there."""
+        length = flow.response.headers.get("content-length", "") if flow.response is not None else ""
+        if flow.response is not None and length.isdecimal() and int(length) <= _HELD_MAX:
+            flow.response.stream = False
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Show and record what was answered."""

@@ -7,7 +7,6 @@ file whose writer was killed in the middle of an exchange is mended when it is o
 import json
 import os
 import stat
-import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,6 @@ from kecs.sidecar import har
 
 MITM: Final = ".mitm"
 HAR: Final = ".har"
-WRITING: Final = threading.Lock()
-"""Held while something is written: who ends the process takes it first, so that nothing is cut."""
 _FRAME_DIGITS_MAX: Final = 12
 
 
@@ -88,10 +85,9 @@ class _Target:
 
 def _write_at(descriptor: int, data: bytes, at: int) -> None:
     view = memoryview(data)
-    with WRITING:
-        while view:
-            written = os.pwrite(descriptor, view, at)
-            view, at = view[written:], at + written
+    while view:
+        written = os.pwrite(descriptor, view, at)
+        view, at = view[written:], at + written
 
 
 class Recording:
