@@ -17,7 +17,7 @@ from tornado.web import Application, RequestHandler
 FLOWS_MAX: Final = 2000
 BYTES_MAX: Final = 32 << 20
 """Of bodies. The oldest flows go first: in a pod all of this is within the sidecar's memory limit."""
-COLUMNS: Final = ("comment", "method", "path", "status", "size", "time")
+COLUMNS: Final = ("comment", "path", "status", "size", "time")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _NOT_SHOWN: Final = ("/processes", "/executable-icon")
@@ -27,7 +27,7 @@ _COMMANDS: Final = frozenset({"export"})
 _OPTIONS: Final = frozenset({"web_columns", "content_view_lines_cutoff", "view_order", "view_order_reversed"})
 _HOOKS: Final = ("requestheaders", "response", "error", "intercept", "resume", "kill")
 _STYLE: Final = b"""<style>
-.flow-table .col-comment { width: 20em; }
+.flow-table .col-comment { width: 320px; }
 .flow-table td.col-comment { text-align: left; }
 .flow-table th.col-comment { font-size: 0; }
 .flow-table th.col-comment::before { font-size: 14px; content: "Call"; }
