@@ -1,8 +1,8 @@
 """HTTP/1.1 as the engine speaks it: mitmproxy's two connections, with what they leave out.
 
 Stock mitmproxy 12.2 raises on trailers, takes an interim response for the final one, forwards an HTTP/2 body that has
-no length as no body at all, ends a client that has half-closed, and lets heads and pipelined requests grow. Nothing
-of it is edited: these classes override the methods concerned.
+no length as no body at all, ends a client that has half-closed, lets heads and pipelined requests grow, and takes
+heads and chunks that others read differently. Nothing of it is edited: these classes override the methods concerned.
 """
 
 from collections.abc import Generator
@@ -35,17 +35,21 @@ from mitmproxy.proxy.layers.http._http1 import (
     make_error_response,
 )
 
+from kecs.core.errors import ProtocolError
+from kecs.relay import framing
 from kecs.sidecar.routes import ENGINE_FIELD
 
 type Steps = Generator[Any, Any, None]
 
 HEAD_BYTES_MAX: Final = 1 << 17
 """The relay answers 431 for less; this only keeps memory bounded."""
+_FIELDS_MAX: Final = 2000
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n"
 _LOOKED_AT_MOST: Final = 4096
 _CONTINUE: Final = 100
 _SWITCHING: Final = 101
 _OK: Final = 200
+_NO_BODY: Final = frozenset({204, 304})
 
 
 def is_interim(status: int) -> bool:
@@ -197,6 +201,10 @@ class FromClient(_Trailers, Http1Server):  # type: ignore[misc]  # mitmproxy is 
 
     def __init__(self, context: Any) -> None:
         super().__init__(context)
+        self._body: framing.Body = framing.EMPTY
+        """Holds chunks to what the relay holds them to: h11 takes more."""
+        self._unchecked: bytes | None = None
+        """What came in one piece with the head."""
         self._half_closed = False
         self._told_to_go_on = False
         self._trailers: Any = None
@@ -209,13 +217,44 @@ class FromClient(_Trailers, Http1Server):  # type: ignore[misc]  # mitmproxy is 
         return len(self.buf)
 
     def read_headers(self, event: Any) -> Steps:
-        """Take a request's head; refuse HTTP/2 in clear text, and heads without an end."""
-        if len(_PREFACE) <= len(self.buf) < _LOOKED_AT_MOST and bytes(self.buf).startswith(_PREFACE):
+        """Take a request's head, if the relay would."""
+        if not isinstance(event, events.DataReceived):
+            yield from super().read_headers(event)
+            return
+        while bytes(self.buf).startswith(b"\r\n"):
+            self.buf.maybe_extract_at_most(2)  # RFC 9112 2.2: empty lines before a request
+        seen = bytes(self.buf)
+        if len(_PREFACE) <= len(seen) < _LOOKED_AT_MOST and seen.startswith(_PREFACE):
             yield from self._refuse(_refusal_of_h2c())
             return
+        end = framing.head_end(seen)
+        if end < 0:
+            if len(seen) > HEAD_BYTES_MAX:
+                yield from self._refuse(make_error_response(431, "the request's head has no end"))
+            return
+        try:
+            self._body = framing.request(seen[:end], fields_max=_FIELDS_MAX).body
+        except ProtocolError as error:
+            yield from self._refuse(make_error_response(error.status, error.message))
+            return
+        self._unchecked = seen[end:]
         yield from super().read_headers(event)
-        if self.state == self.read_headers and len(self.buf) > HEAD_BYTES_MAX:
-            yield from self._refuse(make_error_response(431, "the request's head has no end"))
+
+    def read_body(self, event: Any) -> Steps:
+        """Take what there is of a body, if the relay would."""
+        if isinstance(event, events.DataReceived):
+            data = event.data if self._unchecked is None else self._unchecked
+            self._unchecked = None
+            try:
+                self._body.take(data)
+            except ProtocolError as error:
+                if self.response is None:
+                    yield commands.SendData(self.conn, make_error_response(error.status, error.message))
+                yield commands.CloseConnection(self.conn)
+                yield ReceiveHttp(self.ReceiveProtocolError(self.stream_id, error.message))
+                self.state = self.done
+                return
+        yield from super().read_body(event)
 
     def _refuse(self, data: bytes) -> Steps:
         yield commands.SendData(self.conn, data)
@@ -235,15 +274,17 @@ class FromClient(_Trailers, Http1Server):  # type: ignore[misc]  # mitmproxy is 
                 yield from super().send(event)
             case ResponseTrailers():
                 self._trailers = event.trailers
-            case ResponseEndOfMessage() if self._ends_in_chunks():
-                yield commands.SendData(self.conn, _last_chunk(self._trailers))
+            case ResponseEndOfMessage():
+                if self._ends_in_chunks():
+                    yield commands.SendData(self.conn, _last_chunk(self._trailers))
                 self._trailers = None
                 yield from self.mark_done(response=True)
             case _:
                 yield from super().send(event)
 
     def _ends_in_chunks(self) -> bool:
-        return bool(self.request.method.upper() != "HEAD" and _is_chunked(self.response))
+        has_body = self.request.method.upper() != "HEAD" and self.response.status_code not in _NO_BODY
+        return has_body and _is_chunked(self.response)
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> Steps:
         """Go on with the next request, unless the client can't send one."""
