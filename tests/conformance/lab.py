@@ -11,9 +11,11 @@ from conformance.ends import PATIENCE_S, End, TlsEnd
 from conformance.playbook import NAME, Way
 from relay_lab import Script
 from sidecar_lab import configuration
-from sidecar_service_lab import authority
 
 from kecs.aws.head import Answer, RequestHead
+from kecs.aws.hosts import SUFFIXES
+from kecs.certs.authority import Signer, certificate_pem, issue_intermediate, issue_issuer, issue_root, new_key
+from kecs.certs.leaf import Intermediate
 from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Connection, Exchange, Forward, Look, Peeked, Serve, Terminate, Upstream, Verdict
 from kecs.relay.relay import Relay, RelayConfig
@@ -61,6 +63,15 @@ class Unchanged(Script):
         return Forward(upstream=self.upstream, head=head)
 
 
+def _authority() -> tuple[str, Intermediate]:
+    """Return a root and an intermediate of it, as a pod has one."""
+    now = datetime.now(UTC)
+    root = issue_root(now, permitted=SUFFIXES)
+    issuer, key = issue_issuer(root, now), new_key()
+    signer = Signer(certificate=issue_intermediate(issuer, key.public_key(), now, subject="conformance"), key=key)
+    return certificate_pem(root.certificate).decode(), Intermediate(signer=signer, above=(issuer.certificate,))
+
+
 class Lab:
     """Both engines, and whatever backend a case brings."""
 
@@ -69,7 +80,7 @@ class Lab:
         self.notes: list[str] = []
         self._with_engine = engine
         self._limits = limits
-        self._root, self._intermediate = authority()
+        self._root, self._intermediate = _authority()
         self._started, self._stop = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
         self._address = Address("", 0)
