@@ -36,7 +36,7 @@ def test_a_client_that_trusts_the_root_reaches_the_backend(lab: PodLab) -> None:
         with lab.tls(lab.state.authority.bundle_pem) as tls:
             assert called(tls) == 200
         assert lab.got[0].fields["host"] == S3
-        assert sidecar.probe("/readyz") == (200, "ready\n")
+        assert sidecar.probe("/readyz")[0] == 200
         certs = sidecar.certs()
         metrics = sidecar.ask("/metrics")[1]
     assert told["generation"] == certs["generation"] == 1
@@ -53,7 +53,8 @@ def test_a_client_that_trusts_the_root_reaches_the_backend(lab: PodLab) -> None:
 def test_until_the_first_certificate_aws_is_refused_and_the_rest_passes(lab: PodLab) -> None:
     with socket.create_server((AWS, 443)) as world, lab.sidecar() as sidecar:
         assert sidecar.next_line("certificate_renewal_failed")["reason"] == "service_unreachable"
-        status, why = sidecar.probe("/readyz")
+        status, checks = sidecar.probe("/readyz")
+        why = json.loads(checks)["checks"]["certificate"]["reason"]
         assert (status, why.partition(":")[0]) == (503, "there is no intermediate yet")
         assert f"https://{SERVICE_NAME}:{CERTS_PORT} does not answer: connection refused" in why
         assert sidecar.probe("/livez") == (200, "alive\n")
@@ -167,7 +168,7 @@ def test_it_serves_on_while_the_service_is_away(lab: PodLab) -> None:
             assert told["reason"] == "service_unreachable"
             with lab.tls(roots) as tls:
                 assert called(tls) == 200
-            assert sidecar.probe("/readyz") == (200, "ready\n")
+            assert sidecar.probe("/readyz")[0] == 200
             assert sidecar.certs()["last_error"]["during"] == "poll"
         now = datetime.now(UTC)
         write_issuer(lab.issuer, switched(lab.state, now).authority)

@@ -57,7 +57,8 @@ def test_it_serves_until_it_is_told_to_end(number: signal.Signals, tmp_path: Pat
     told = environment(tmp_path)
     with subprocess.Popen(COMMAND, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            assert ready(int(told["KECS_SIDECAR_ADMIN_PORT"]), process) == (200, "ready\n")
+            status, checks = ready(int(told["KECS_SIDECAR_ADMIN_PORT"]), process)
+            assert (status, json.loads(checks)["ready"]) == (200, True)
             process.send_signal(number)
             output, errors = process.communicate(timeout=PATIENCE_S)
         finally:

@@ -13,7 +13,7 @@ from kecs.relay.acceptor import Acceptor, Listener, OriginalDestination, reset
 from kecs.relay.arrival import Arrival
 from kecs.relay.config import RelayConfig
 from kecs.relay.contexts import Contexts
-from kecs.relay.decide import Address, Connection, Decider, Dial, Handover, Refuse
+from kecs.relay.decide import Address, Connection, Decider, Dial, Handover, Refuse, Upstream
 from kecs.relay.occupancy import Limit, Occupancy
 from kecs.relay.original import client_of, from_getsockname
 from kecs.relay.session import Session
@@ -106,6 +106,11 @@ class Relay:
     def carried(self) -> int:
         """How many of them are clients': those of listeners with room of their own come and go as they like."""
         return self.open - sum(map(len, self._own.values()))
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for an answer."""
+        return self._pool.waiting
 
     def listen(
         self,
@@ -230,6 +235,18 @@ class Relay:
             own.pop(connection.number, None)
         else:
             self.occupancy.leave(connection.number, connection.client.host)
+
+    def reach(self, upstream: Upstream, done: Callable[[OSError | None], None]) -> None:
+        """Connect to a backend as for a request, close, and say what went wrong."""
+
+        def connected(result: Stream | OSError) -> None:
+            if isinstance(result, OSError):
+                done(result)
+            else:
+                result.close()
+                done(None)
+
+        self._pool.dial(upstream, connected)
 
     # what an arrival becomes
 

@@ -1,6 +1,7 @@
 """The sidecar of a pod. Everything it is told is in its environment:
 
 KECS_SIDECAR_CONFIG             what `SidecarConfig.to_json` writes
+KECS_RELAY_…                    one of its limits, stronger than the same there; see `kecs.sidecar.effective`
 
 Its intermediate is issued by the certificate service to a key that never leaves this process:
 
@@ -32,8 +33,8 @@ from kecs.certs.leaf import Intermediate
 from kecs.core.errors import ConfigError, KecsError, MachineError
 from kecs.core.names import ADMIN_PORT, DNS_PORT, PROBE_PORT, RELAY_PORT
 from kecs.relay.original import from_redirect
-from kecs.sidecar.config import SidecarConfig
 from kecs.sidecar.dns import bind
+from kecs.sidecar.effective import CONFIG, Effective
 from kecs.sidecar.identity import URL, Identity
 from kecs.sidecar.identity_client import IdentityClient
 from kecs.sidecar.renewal import Terms
@@ -106,11 +107,11 @@ def _taken(host: str, port: int, error: OSError) -> MachineError:
 
 def start(environment: Mapping[str, str]) -> Sidecar:
     """Build the sidecar on the running loop."""
-    config = SidecarConfig.from_json(_value(environment, "KECS_SIDECAR_CONFIG"))
+    effective = Effective.read(_value(environment, CONFIG), environment)
     given = _intermediate(environment)
     ports = {what: _port(environment, what, usual) for what, usual in _PORTS}
     issued = given if isinstance(given, Intermediate) else None
-    sidecar = Sidecar(config, issued, log_fd=sys.stdout.fileno())
+    sidecar = Sidecar(effective.config, issued, log_fd=sys.stdout.fileno(), effective=effective)
     try:
         _serve(sidecar, environment, ports)
         if not isinstance(given, Intermediate):

@@ -6,6 +6,7 @@ from typing import Any
 
 from kecs.certs.bundle import fingerprint
 from kecs.certs.leaf import Intermediate
+from kecs.core.errors import KecsError
 
 
 class Lack(StrEnum):
@@ -38,6 +39,16 @@ def problem(intermediate: Intermediate | None, trouble: str, now: datetime) -> s
     if now < begins:
         return f"the intermediate begins at {begins.isoformat()}{why}"
     return f"the intermediate ended at {end.isoformat()}{why}"
+
+
+def trial(intermediate: Intermediate, now: datetime) -> str:
+    """Sign a leaf, and throw it away; say what went wrong."""
+    try:
+        # below a domain that it may sign for; where there is none, it is of no use
+        intermediate.mint((f"ready.{next(iter(intermediate.permitted), '')}",), now)
+    except KecsError as error:
+        return f"the intermediate signs no leaves: {error.message}"
+    return ""
 
 
 def described(intermediate: Intermediate | None, now: datetime) -> dict[str, Any]:

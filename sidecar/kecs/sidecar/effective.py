@@ -4,7 +4,6 @@ A variable is stronger than the configuration, so that one sidecar can be given 
 name is that of the setting `relay.*`: KECS_RELAY_IDLE_TIMEOUT for relay.idleTimeout.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
@@ -81,10 +80,6 @@ class Effective:
             name: {"value": _shown(name, value), "source": self.sources.get(name, _DEFAULT)}
             for name, value in flat.items()
         }
-
-    def to_json(self) -> bytes:
-        """Spell it for people."""
-        return json.dumps(self.described(), indent=2).encode() + b"\n"
 
 
 def _check(given: Mapping[str, Any], source: str) -> None:

@@ -69,6 +69,11 @@ class Routes:
         )
         return cls(backend=backend, controlplane=controlplane)
 
+    def places(self) -> dict[str, Upstream]:
+        """Return where calls go, each place once, by what it is."""
+        found = {"backend": self.backend.upstream}
+        return found if self.controlplane is self.backend else found | {"controlplane": self.controlplane.upstream}
+
     def choose(self, service: str) -> Route:
         """Return the route of a service's calls."""
         return self.controlplane if service in _OWN_SERVICES else self.backend

@@ -1,6 +1,7 @@
 """The sidecar: relay, decisions, DNS, metadata and records, wired to one loop and to sockets that others have made."""
 
 import asyncio
+import resource
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -20,11 +21,15 @@ from kecs.sidecar import renewal as renewals
 from kecs.sidecar.accesslog import LogWriter, Record, timestamp
 from kecs.sidecar.admin import Admin
 from kecs.sidecar.config import EngineMode, SidecarConfig
+from kecs.sidecar.counts import Counts
 from kecs.sidecar.decider import ADMIN, ENGINE, PROBE, SidecarDecider
 from kecs.sidecar.dns import Allocator, DnsForwarder, Resolvers
 from kecs.sidecar.dns_stream import DnsStreams
+from kecs.sidecar.effective import Effective
 from kecs.sidecar.engine import Engine
-from kecs.sidecar.metrics import CertificateCounts, render
+from kecs.sidecar.exposition import CertificateCounts, render
+from kecs.sidecar.reach import Reach
+from kecs.sidecar.readiness import Check
 from kecs.sidecar.renewal import Terms
 from kecs.sidecar.renewal_loop import RenewalLoop, Source
 
@@ -60,8 +65,11 @@ class Sidecar:
         dial: Dial | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         clock: Callable[[], datetime] = _utc_now,
+        effective: Effective | None = None,
     ) -> None:
         self.config = config
+        self._effective = effective or Effective(config=config, sources={})
+        self._tried: tuple[Intermediate, str] | None = None
         self.loop = loop or asyncio.get_running_loop()
         self.allocator = Allocator()
         self.log = LogWriter(self.loop, log_fd)
@@ -96,6 +104,7 @@ class Sidecar:
             dial=dial,
             upstream_tls=_upstream_tls(config),
         )
+        self._reach = Reach(self.loop, self.relay.reach, self.decider.routes.places())
         if self.engine is not None:
             # what comes back was counted when it was handed over
             self.relay.listen(self.engine.way_back, origin=ENGINE, room=config.relay.connections_max)
@@ -188,22 +197,56 @@ class Sidecar:
 
     def _admin(self) -> Admin:
         return Admin(
-            certificate=lambda: certificate.problem(self._intermediate, self._trouble(), self._clock()),
-            listening=lambda: self._listeners > 0 and not self._draining,
-            metrics=self._metrics,
-            certificates=self._certificates,
+            checks=self._checks, metrics=self._metrics, settings=self._settings, certificates=self._certificates
         )
+
+    def _checks(self) -> list[Check]:
+        listening = "" if self._listeners and not self._draining else "no connections are accepted"
+        needed = self.config.ready_needs_backend
+        return [
+            Check(name="listening", reason=listening),
+            Check(name="certificate", reason=self._unable()),
+            *(Check(name=name, reason=why, required=needed) for name, why in self._reach.problems().items()),
+        ]
+
+    def _unable(self) -> str:
+        """Say what keeps leaves from being signed; empty when one was, with the intermediate in use."""
+        now, intermediate = self._clock(), self._intermediate
+        problem = certificate.problem(intermediate, self._trouble(), now)
+        if problem or intermediate is None:
+            return problem
+        if self._tried is None or self._tried[0] is not intermediate:
+            self._tried = intermediate, certificate.trial(intermediate, now)
+        return self._tried[1]
 
     def _trouble(self) -> str:
         trouble = self._renewal.state.trouble if self._renewal else None
         return trouble.message if trouble else ""
 
+    def counts(self) -> Counts:
+        """Return what was counted so far, and what is open now."""
+        now = {
+            "connections": self.relay.occupancy.clients,
+            "connections_limit": self.relay.occupancy.most,
+            "requests": self.relay.waiting,
+            "requests_limit": self.config.relay.requests_max,
+        }
+        return Counts.of(self.decider.tally, self._counters(), log_dropped=self.log.dropped, now=now)
+
     def _metrics(self) -> bytes:
-        counts = CertificateCounts(
+        certificates = CertificateCounts(
             not_after=self._intermediate.not_after if self._intermediate else None,
             renewals=dict(self._renewal.results) if self._renewal else {},
         )
-        return render(self.decider.tally, self._counters(), self.log.dropped, counts)
+        return render(self.counts(), certificates, {check.name: check.holds for check in self._checks()})
+
+    def _settings(self) -> dict[str, Any]:
+        in_force = {
+            "connections_max": self.relay.occupancy.most,
+            "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            "workers": 1,
+        }
+        return {"settings": self._effective.described(), "in_force": in_force}
 
     def _mint(self, names: tuple[str, ...]) -> tuple[bytes, bytes, datetime]:
         if self._intermediate is None:
