@@ -262,14 +262,14 @@ class Memory:
             return found, False
 
 
-def _handler(kind: str, made: Arm, to: tuple[str, int], hooks: Any, options: Any) -> Callable[..., Any]:
+def _handler(made: Arm, kind: str, to: tuple[str, int], **more: Any) -> Callable[..., Any]:
     async def serve(reader: Any, writer: Any) -> None:
         if kind == OURS:
             relay = Relay(address=to, mark=b"marked")
-            handler: Any = Handler(reader, writer, options=options, hooks=hooks, relay=relay, origin=ORIGIN)
+            handler: Any = Handler(reader, writer, relay=relay, origin=ORIGIN, **more)
         else:
-            handler = StockHandler(reader, writer, options, ProxyMode.parse(f"reverse:http://{to[0]}:{to[1]}"))
-            handler.hooks = hooks
+            handler = StockHandler(reader, writer, more["options"], ProxyMode.parse(f"reverse:http://{to[0]}:{to[1]}"))
+            handler.hooks = more["hooks"]
             handler.layer = layers.modes.ReverseProxy(handler.layer.context)
         made.handlers.append(handler)
         with contextlib.suppress(asyncio.CancelledError):
@@ -280,7 +280,13 @@ def _handler(kind: str, made: Arm, to: tuple[str, int], hooks: Any, options: Any
 
 @contextmanager
 def engine(
-    kind: str, port: int, *, stream: bool = True, wrap: Callable[[Any], Any] | None = None, options: Any = None
+    kind: str,
+    port: int,
+    *,
+    stream: bool = True,
+    wrap: Callable[[Any], Any] | None = None,
+    options: Any = None,
+    **more: Any,
 ) -> Iterator[Arm]:
     """Run one of the two; `stream` is what stock mitmproxy is told, ours always does."""
     root, intermediate = authority()
@@ -296,7 +302,7 @@ def engine(
     crashes = Crashes()
     logging.getLogger("mitmproxy").addHandler(crashes)
     made = Arm(loop, ("", 0), root, crashes)
-    serve = _handler(kind, made, to, hooks, options)
+    serve = _handler(made, kind, to, hooks=hooks, options=options, **more)
     server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024), loop).result()
     made.address = server.sockets[0].getsockname()[:2]
     try:

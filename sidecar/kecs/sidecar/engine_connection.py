@@ -25,7 +25,7 @@ from kecs.sidecar.engine_stream import Http, Leave, Relay, Room
 _READ: Final = 65536
 _HIGH: Final = 1 << 18
 _LOW: Final = 1 << 16
-_UNREAD_MAX: Final = 16 << 20
+UNREAD_MAX: Final = 8 << 20
 """Answers to frames that a client sends without reading any; then it is cut off."""
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 1 << 24
@@ -79,6 +79,7 @@ class Handler(LiveConnectionHandler):  # type: ignore[misc]  # as above
         hooks: Hooks,
         relay: Relay,
         origin: Origin,
+        unread_max: int = UNREAD_MAX,
     ) -> None:
         host, port = relay.address
         super().__init__(reader, writer, options, ProxyMode.parse(f"reverse:http://{host}:{port}"))
@@ -87,6 +88,7 @@ class Handler(LiveConnectionHandler):  # type: ignore[misc]  # as above
         self.layer: Any = Door(self.layer.context)
         self._hooks = hooks
         self._relay = relay
+        self._unread_max = unread_max
         self._http: Http | None = None
         self._waiting: deque[Any] = deque()
         self._busy = False
@@ -192,7 +194,7 @@ class Handler(LiveConnectionHandler):  # type: ignore[misc]  # as above
                 continue
             stream.writer.write(b"".join(parts) if len(parts) > 1 else parts[0])
             size = stream.writer.transport.get_write_buffer_size()
-            if connection is self.client and size > _UNREAD_MAX:
+            if connection is self.client and size > self._unread_max:
                 self._abort()
             elif size > _HIGH and connection not in self._draining:
                 self._draining.add(connection)

@@ -33,6 +33,16 @@ _HEADERS_MAX: Final = 1 << 17
 _RESETS_AT_ONCE: Final = 400
 _RESETS_PER_S: Final = 20.0
 """What a client may cancel. More is the rapid reset attack, CVE-2023-44487."""
+_ASIDES_AT_ONCE: Final = 2000
+_ASIDES_PER_S: Final = 200.0
+"""Frames that carry nothing and want an answer or work: pings, settings, priorities, empty data. CVE-2019-9511 to 9518.
+
+gRPC's clients measure with a ping for each burst of data, which is tens a second.
+"""
+_FRAME_HEAD: Final = 9
+
+
+_ASIDES: Final = (h2.events.PingReceived, h2.events.RemoteSettingsChanged, h2.events.PriorityUpdated)
 
 
 class ClientLeaves(h2.events.Event):
@@ -71,6 +81,14 @@ class Frames(BufferedH2Connection):  # type: ignore[misc]  # mitmproxy is untype
             return [], [ClientLeaves()]
         return super()._receive_goaway_frame(frame)  # type: ignore[no-any-return]  # as above
 
+    def receive_data(self, data: bytes) -> list[Any]:
+        """Take bytes. The original waits for all of a frame before it looks at its length."""
+        found: list[Any] = super().receive_data(data)
+        held = self.incoming_buffer._data
+        if len(held) >= _FRAME_HEAD and int.from_bytes(held[:3]) > self.max_inbound_frame_size:
+            raise h2.exceptions.FrameTooLargeError(f"a frame may have {self.max_inbound_frame_size} bytes")
+        return found
+
 
 class Allowance:
     """How much may happen at once, and how fast that is given back."""
@@ -98,6 +116,7 @@ class Http2FromClient(Http2Server):  # type: ignore[misc]  # mitmproxy is untype
         self._ending: set[int] = set()
         """Streams that are answered while their requests go on: reset when all is sent."""
         self._resets = Allowance(_RESETS_AT_ONCE, _RESETS_PER_S, clock)
+        self._asides = Allowance(_ASIDES_AT_ONCE, _ASIDES_PER_S, clock)
         self._leaving = False
         self._last = 0
 
@@ -165,8 +184,21 @@ class Http2FromClient(Http2Server):  # type: ignore[misc]  # mitmproxy is untype
             yield commands.CloseConnection(self.conn)
             self._handle_event = self.done  # type: ignore[method-assign]  # as mitmproxy does
 
+    def _too_much(self, event: Any) -> str:
+        """Say what a client does too often; empty when it does not."""
+        if isinstance(event, h2.events.StreamReset):
+            return "" if not event.remote_reset or self._resets.take() else "too many streams were reset"
+        empty = isinstance(event, h2.events.DataReceived) and not event.data and event.stream_ended is None
+        if not empty and not isinstance(event, _ASIDES):
+            return ""
+        return "" if self._asides.take() else "too many frames without use"
+
     def handle_h2_event(self, event: Any) -> Verdict:
         """Take an event; return True where no other counts."""
+        trouble = self._too_much(event)
+        if trouble:
+            yield from self.protocol_error(trouble, h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+            return True
         match event:
             case h2.events.DataReceived():
                 return (yield from self._take(event))
@@ -176,11 +208,6 @@ class Http2FromClient(Http2Server):  # type: ignore[misc]  # mitmproxy is untype
                     self.h2_conn.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
                     return False
             case h2.events.StreamReset():
-                if event.remote_reset and not self._resets.take():
-                    yield from self.protocol_error(
-                        "too many streams were reset", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
-                    )
-                    return True
                 stop = yield from super().handle_h2_event(event)
                 yield from self._forget(event.stream_id)
                 return bool(stop)
