@@ -285,7 +285,8 @@ class Lab:
         return sock
 
     def connect_tls(self, name: str = NAME) -> ssl.SSLSocket:
-        return self.authority.client_context().wrap_socket(self.connect(), server_hostname=name)
+        context = self.authority.client_context()  # before the connection: a silent client is not waited for long
+        return context.wrap_socket(self.connect(), server_hostname=name)
 
 
 @contextlib.contextmanager

@@ -8,11 +8,13 @@ import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final, Protocol
 
 from kecs.relay import peek
 from kecs.relay.acceptor import SHORT
 from kecs.relay.config import RelayConfig
+from kecs.relay.contexts import BusyError, Contexts
 from kecs.relay.decide import (
     Address,
     Connection,
@@ -46,15 +48,13 @@ class Floor(Protocol):
     config: RelayConfig
     dial: Dial
     counters: dict[str, int]
+    contexts: Contexts
 
     def serve(self, sock: socket.socket, connection: Connection, name: str) -> None:
         """Serve HTTP/1.1 on a plain or TLS socket."""
 
     def tunnel(self, client: socket.socket, server: socket.socket, arrival: "Arrival") -> None:
         """Join two sockets."""
-
-    def context(self, name: str) -> ssl.SSLContext:
-        """Return the TLS context for a server name."""
 
     def crashed(self, fault: Exception) -> None:
         """Report a fault of ours."""
@@ -301,23 +301,34 @@ class Arrival:
     # TLS
 
     def _terminate(self, name: str) -> None:
+        floor = self._floor
+        self._timer = floor.loop.call_later(floor.config.handshake_timeout_s, lambda: self.abort(Limit.HANDSHAKE))
         try:
-            context = self._floor.context(name)
-        except Exception as error:  # noqa: BLE001 - whoever mints leaves is not ours to know
-            if isinstance(error, OSError) and error.errno in SHORT:
-                self.abort(Limit.DESCRIPTORS)
-                return
-            self._floor.loop.call_exception_handler({"message": f"no TLS context for {name}", "exception": error})
-            self.abort("tls_setup_failed")
+            context = floor.contexts.obtain(name, partial(self._leaf, name), floor.loop)
+        except BusyError:
+            self.abort("tls_setup_busy")
             return
+        if context is not None:
+            self._shake(name, context)
+
+    def _leaf(self, name: str, made: ssl.SSLContext | Exception) -> None:
+        """Go on with a leaf that had to be made first."""
+        if self._over:
+            return
+        if not isinstance(made, Exception):
+            self._guard(self._shake, name, made)
+        elif isinstance(made, OSError) and made.errno in SHORT:
+            self.abort(Limit.DESCRIPTORS)
+        else:
+            self._floor.loop.call_exception_handler({"message": f"no TLS context for {name}", "exception": made})
+            self.abort("tls_setup_failed")
+
+    def _shake(self, name: str, context: ssl.SSLContext) -> None:
         try:
             self._handshake = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
         except (OSError, ValueError):  # it is connected no more
             self.abort("client_reset")
             return
-        self._timer = self._floor.loop.call_later(
-            self._floor.config.handshake_timeout_s, lambda: self.abort(Limit.HANDSHAKE)
-        )
         self._step(name)
 
     def _step(self, name: str) -> None:

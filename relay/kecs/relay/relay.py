@@ -250,10 +250,6 @@ class Relay:
 
     # what an arrival becomes
 
-    def context(self, name: str) -> ssl.SSLContext:
-        """Return the TLS context for a server name."""
-        return self.contexts.get(name)
-
     def serve(self, sock: socket.socket, connection: Connection, name: str) -> None:
         """Serve HTTP/1.1 on a socket."""
         self._arrivals.pop(connection.number, None)

@@ -95,7 +95,7 @@ class Sidecar:
             lack=lambda: certificate.lack(self._intermediate, clock()),
             clock=clock,
         )
-        self.contexts = Contexts(self._mint)
+        self.contexts = Contexts(self._mint, clock=clock)
         self.relay = Relay(
             self.decider,
             contexts=self.contexts,
