@@ -20,7 +20,7 @@ from redaction_lab import CASES, spellings
 from kecs.core.errors import UsageError
 from kecs.sidecar import har
 from kecs.sidecar.inspection_flows import exchange_of, shown
-from kecs.sidecar.recording import Recording, mend, paths, prepare
+from kecs.sidecar.recording import Recording, held, mend, paths, prepare
 from kecs.sidecar.redaction import Exchange, Redactor
 
 SCHEMA = json.loads((Path(__file__).parent / "har_schema.json").read_text())
@@ -213,6 +213,19 @@ def test_a_writer_that_is_killed_leaves_files_that_can_be_mended(record: str) ->
     numbers = [one["n"] for one in json.loads(Path(f"{record}.har").read_bytes())["log"]["entries"]]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) >= 20
+
+
+def test_two_runs_do_not_write_the_same_file(tmp_path: Path) -> None:
+    record = str(tmp_path / "calls")
+    with held(record, creator="test"):
+        recorded(record, "kms Decrypt")
+        with pytest.raises(UsageError, match="another run"), held(record, creator="test"):
+            pass
+        with Path(f"{record}.mitm").open("ab") as file:
+            file.write(b"500:cut")
+    assert len(flows(Path(f"{record}.mitm"))) == len(valid(Path(f"{record}.har"))) == 1
+    with held(record, creator="test"):
+        assert valid(Path(f"{record}.har")) == []
 
 
 def test_an_archive_of_somebody_else_s_is_left_alone(tmp_path: Path) -> None:

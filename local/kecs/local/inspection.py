@@ -65,12 +65,8 @@ def recorded(options: RunOptions) -> Iterator[None]:
     if not options.record:
         yield
         return
-    record = str(_absolute(options.record))
-    recording.prepare(record, creator=_CREATOR)
-    try:
+    with recording.held(str(_absolute(options.record)), creator=_CREATOR):
         yield
-    finally:
-        recording.mend(record, creator=_CREATOR)
 
 
 def await_engine(reporter: Reporter, options: RunOptions) -> None:

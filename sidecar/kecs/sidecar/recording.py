@@ -4,10 +4,12 @@ Both are whole after every exchange. What has been written is never written agai
 file whose writer was killed in the middle of an exchange is mended when it is opened again: all exchanges before stay.
 """
 
+import fcntl
 import json
 import os
 import stat
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -39,6 +41,27 @@ def prepare(record: str, *, creator: str) -> None:
             with _opened(path) as file:
                 file.truncate(0)
                 file.write(content)
+
+
+@contextmanager
+def held(record: str, *, creator: str) -> Iterator[None]:
+    """Begin both files anew and keep other runs from them; make them whole in the end, whatever became of who wrote."""
+    with ExitStack() as stack:
+        for path in paths(record):
+            if path is not None:
+                _lock(stack.enter_context(_opened(path)), path)
+        prepare(record, creator=creator)
+        try:
+            yield
+        finally:
+            mend(record, creator=creator)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f'--record is "{path}", which another run writes', hint="name another file") from None
 
 
 def _opened(path: Path) -> BinaryIO:
