@@ -165,18 +165,6 @@ def test_a_slow_client_hello_is_waited_for(backend: Address, look: Look) -> None
         until(lambda: lab.authority.minted)
 
 
-def test_a_client_hello_that_never_ends_is_passed_in_the_end(backend: Address) -> None:
-    told = script(backend)
-    with (
-        Lab(told, RelayConfig(peek_timeout_s=0.1, head_timeout_s=0.2), destination=backend) as lab,
-        lab.connect() as sock,
-    ):
-        sock.sendall(b"\x16\x03\x01\x01\x00")
-        sock.shutdown(socket.SHUT_WR)
-        read_all(sock)
-        told.wait(lambda seen: [peeked.wire for peeked, _, _, _ in seen.ends] == [Wire.OTHER])
-
-
 def test_half_a_word_on_a_dialled_connection_is_passed_in_time(backend: Address) -> None:
     told = script(backend)
     told.looks = Look.DIAL

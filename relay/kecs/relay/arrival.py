@@ -20,6 +20,7 @@ from kecs.relay.decide import (
     Connection,
     Decider,
     Dial,
+    Give,
     Handover,
     Look,
     Pass,
@@ -34,7 +35,8 @@ from kecs.relay.occupancy import Limit
 from kecs.relay.upstream import Dialling
 
 _RESET: Final = struct.pack("ii", 1, 0)
-_TLS_RECORD: Final = b"\x16\x03"
+_BEGINNING: Final = 32
+_INCOMPLETE: Final = {Wire.TLS: "tls_hello_incomplete", Wire.HTTP: "http_head_incomplete"}
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _HTTPS: Final = 443
 _SILENT: Final = Peeked(wire=Wire.SILENT)
@@ -89,7 +91,7 @@ class Arrival:
         self._watching = False
         self._over = False
         self._begun = False
-        """A TLS client was given more time for the rest of its first message."""
+        """The client was given more time for the rest of its first message."""
 
     def start(self) -> None:
         """Begin."""
@@ -158,8 +160,10 @@ class Arrival:
             self._watch()
         elif not data and self._server is None:
             self.abort("client_closed")  # without a word: there is nothing to carry anywhere
+        elif seen is None or (seen.wire is Wire.OTHER and len(data) >= peek.LOOKED_AT_MOST):
+            self._incomplete(data)  # no more comes, or more than is looked at
         else:
-            self._decide(seen or Peeked(wire=Wire.OTHER))
+            self._decide(seen)
 
     def _watch(self) -> None:
         if not self._watching:
@@ -172,17 +176,35 @@ class Arrival:
             self._floor.loop.remove_reader(self._sock.fileno())
 
     def _silent(self) -> None:
-        """The peek time is over: what began in part is taken for what it is."""
+        """The peek time is over. Who has begun to speak is given the time that a request's head has, once."""
         self._timer = None
         try:
-            data = self._sock.recv(len(_TLS_RECORD), socket.MSG_PEEK)
+            data = self._sock.recv(_BEGINNING, socket.MSG_PEEK)
         except OSError:
             data = b""
-        if data == _TLS_RECORD and not self._begun and not self.proxied:
-            self._begun = True  # it is TLS and may be AWS: passing it on for being slow would let it out
+        if self._unfinished(data) and not self._begun and not self.proxied:
+            self._begun = True
             self._arm(self._floor.config.head_timeout_s)
-            return
-        self._decide(Peeked(wire=Wire.OTHER) if data else _SILENT)
+        else:
+            self._incomplete(data)
+
+    def _unfinished(self, data: bytes) -> str:
+        """Say why this beginning is not passed on: what comes behind it may be a call, which must not get out.
+
+        On a connection where the destination may speak first, only TLS is taken for what it looks like.
+        """
+        wire = peek.begun(data)
+        return _INCOMPLETE.get(wire, "") if wire is Wire.TLS or self._look is Look.PEEK else ""
+
+    def _incomplete(self, data: bytes) -> None:
+        """Decide without knowing how it goes on."""
+        reason = self._unfinished(data)
+        if reason:
+            self.peeked = Peeked(wire=peek.begun(data))
+            self.verdict = Refuse(reason=reason)
+            self.abort(reason)
+        else:
+            self._decide(Peeked(wire=Wire.OTHER) if data else _SILENT)
 
     # the destination speaks or is spoken to first
 
@@ -237,7 +259,7 @@ class Arrival:
         self._act(self.verdict, server)
 
     def _act(self, verdict: Verdict, server: socket.socket | None) -> None:
-        if self.limit is not None and isinstance(verdict, Pass | Handover):
+        if self.limit is not None and isinstance(verdict, Pass | Handover | Give):
             self.verdict = Refuse(reason=self.limit)
             self.abort(self.limit)
             return
@@ -255,8 +277,17 @@ class Arrival:
                 self._serve()
             case Handover(address=address):
                 Dialling(self._floor.loop, address, self._dialled, timeout_s=self._floor.config.connect_timeout_s)
+            case Give(take=take):
+                self._give(take)
             case Refuse(reason=reason):
                 self.abort(reason)
+
+    def _give(self, take: Callable[[socket.socket], bool]) -> None:
+        if take(self._sock):
+            self._take_over()
+            self._floor.gone(self, "given")
+        else:
+            self.abort("not_taken")
 
     def _join(self, server: socket.socket) -> None:
         self._take_over()

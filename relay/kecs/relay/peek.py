@@ -73,6 +73,13 @@ def look(data: bytes) -> Peeked | None:
     return _http(data)
 
 
+def begun(data: bytes) -> Wire:
+    """Say what bytes on which `look` needs more are the beginning of: TLS, HTTP, or OTHER."""
+    if data[:1] == b"\x16" and data[1:2] in {b"", b"\x03"}:
+        return Wire.TLS
+    return Wire.HTTP if _METHOD.match(data[:21]) else Wire.OTHER
+
+
 def _handshake(data: bytes) -> bytes:
     """Join the first handshake message from its records (RFC 8446 section 5.1 permits fragments)."""
     reader = _Reader(data, short=_ShortError)
@@ -82,10 +89,10 @@ def _handshake(data: bytes) -> bytes:
         if kind != _HANDSHAKE or major != 3:  # noqa: PLR2004 - every TLS version writes 3 here
             raise _MalformedError
         length = reader.number(2)
-        if not 0 < length <= _RECORD_MAX:
+        if length > _RECORD_MAX:
             raise _MalformedError
-        message += reader.take(length)
-        if message[0] != _CLIENT_HELLO:
+        message += reader.take(length)  # none may be empty, but there are servers that take such
+        if message and message[0] != _CLIENT_HELLO:
             raise _MalformedError
         if len(message) >= 4:  # noqa: PLR2004 - type and length of a handshake message
             wanted = int.from_bytes(message[1:4])
