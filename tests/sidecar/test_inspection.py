@@ -7,15 +7,20 @@ import re
 import socket
 from pathlib import Path
 
+import h2.connection
+import h2.events
 import pytest
 from inspection_lab import Page, call, event, looked_at, told
 from sidecar_service_lab import PATIENCE_S, Got, backend, laboratory
 
+from kecs.sidecar import redaction_events as events
 from kecs.sidecar.recording import mend, prepare
+from kecs.sidecar.redaction_events import Event, Header
 from kecs.sidecar.routes import ENGINE_FIELD
 
 DYNAMODB = "dynamodb.eu-west-1.amazonaws.com"
 SECRETS = "secretsmanager.eu-west-1.amazonaws.com"
+KINESIS = "kinesis.eu-west-1.amazonaws.com"
 S3 = "b.s3.eu-west-1.amazonaws.com"
 SECRET = "SqCorrectHorse7x"
 SIGNED = {
@@ -324,3 +329,62 @@ def test_bodies_without_a_length_are_recorded_too(tmp_path: Path) -> None:
         put_item(lab)
     entries = json.loads(Path(record).read_bytes())["log"]["entries"]
     assert entries[0]["request"]["postData"]["text"] == "hello"
+
+
+def test_an_event_stream_passes_as_it_comes_and_is_shown_frame_by_frame(tmp_path: Path) -> None:
+    """The second event is sent when the client has the first: nothing waits for the end of the answer."""
+    names = ["InitialResponse", "SubscribeToShardEvent"]
+    heads = [(Header(name=":event-type", kind=7, value=one),) for one in names]
+    frames = [events.encode([Event(headers=one, payload=b"{}")]) for one in heads]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with laboratory(tmp_path, port=port, engine="inspect") as lab, lab.tls(KINESIS, ("http/1.1",)) as tls:
+            page = Page.of(event(lab, "inspect")["url"])
+            kind = "Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: Kinesis_20131202.SubscribeToShard"
+            tls.sendall(f"POST / HTTP/1.1\r\nHost: {KINESIS}\r\n{kind}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(PATIENCE_S)
+                until(server, b"{}")
+                server.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.amazon.eventstream\r\n"
+                    b"Transfer-Encoding: chunked\r\n\r\n"
+                )
+                for frame in frames:
+                    server.sendall(b"%x\r\n%b\r\n" % (len(frame), frame))
+                    until(tls, frame)
+                server.sendall(b"0\r\n\r\n")
+                until(tls, b"0\r\n\r\n")
+            (flow,) = page.flows()
+            shown = page.view(flow, "response")["text"]
+    assert flow["comment"] == "kinesis SubscribeToShard eu-west-1"
+    assert [name in shown for name in names] == [True, True]
+
+
+def until(sock: socket.socket, end: bytes) -> None:
+    """Read until this came."""
+    got = b""
+    while end not in got:
+        data = sock.recv(65536)
+        assert data, got
+        got += data
+
+
+def test_a_client_of_http_2_alone_is_shown_too(tmp_path: Path) -> None:
+    with looked_at(tmp_path, []) as (lab, page):
+        with lab.tls(S3, ("h2",)) as tls:
+            client = h2.connection.H2Connection()
+            client.initiate_connection()
+            fields = [(":method", "PUT"), (":scheme", "https"), (":authority", S3), (":path", "/k")]
+            client.send_headers(1, [*fields, ("x-amz-security-token", SECRET)])
+            client.send_data(1, b"hello", end_stream=True)
+            tls.sendall(client.data_to_send())
+            ended = False
+            while not ended:
+                got = client.receive_data(tls.recv(65536))
+                ended = any(isinstance(one, h2.events.StreamEnded) for one in got)
+        (flow,) = page.flows()
+        body = page.ask("GET", f"/flows/{flow['id']}/request/content.data").body
+        everything = page.everything()
+    assert (flow["comment"], flow["request"]["http_version"], body) == ("s3 PutObject eu-west-1", "HTTP/2.0", b"hello")
+    assert SECRET.encode() not in everything
