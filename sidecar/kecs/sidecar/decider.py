@@ -32,6 +32,7 @@ from kecs.aws.classify import body_wanted, classify
 from kecs.aws.errors import error_answer
 from kecs.aws.head import Answer, RequestHead, ResponseHead
 from kecs.aws.hosts import is_aws_name, normalise, wants_client_certificate
+from kecs.aws.recall import Recall
 from kecs.aws.rewrite import rewrite_head
 from kecs.relay.decide import (
     Connection,
@@ -39,6 +40,7 @@ from kecs.relay.decide import (
     Exchange,
     Failure,
     Forward,
+    Give,
     Handover,
     Look,
     Pass,
@@ -101,7 +103,7 @@ class Engine(Protocol):
     secret: bytes
     """What requests on their way back carry."""
 
-    def handover(self, connection: Connection) -> Handover | None:
+    def handover(self, connection: Connection) -> Handover | Give | None:
         """Say how a connection gets there, starting it where it does not run yet; None when it can't be had."""
 
 
@@ -155,6 +157,7 @@ class SidecarDecider(Decider):
         self._clock = clock
         self._date = (0, b"")
         self._lines = CallLines()
+        self._recall = Recall()
 
     # connections
 
@@ -260,7 +263,7 @@ class SidecarDecider(Decider):
         connection, head = exchange.connection, exchange.head
         name = exchange.name or self._names.name_of(connection.destination.host) or ""
         asked, is_aws = _asked(head.get(b"host"))
-        call = classify(head, name=name, body=body)
+        call = self._recall.classify(head, name=name, body=body)
         context = CallContext(call=call, route=None, from_browser=head.get(b"origin") is not None)
         exchange.context = context
         if not (is_aws if asked else is_aws_name(name)):
