@@ -93,13 +93,20 @@ class Handover:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Give:
+    """Give the client's socket to somebody else, with nothing read; `take` says whether it was taken."""
+
+    take: Callable[[socket.socket], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
     """Reset the connection; `reason` is a stable snake_case word for logs and metrics."""
 
     reason: str
 
 
-type Verdict = Pass | Terminate | Serve | Handover | Refuse
+type Verdict = Pass | Terminate | Serve | Handover | Give | Refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

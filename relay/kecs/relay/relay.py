@@ -28,6 +28,8 @@ _TICK_S: Final = 0.5
 _REFUSED: Final[dict[str, Limit]] = {word: word for word in (Limit.DIAL, Limit.HANDSHAKE, Limit.DESCRIPTORS)}
 """Refusals that are limits: they are counted by the limit's own word."""
 _REDIRECT: Final = "redirect"
+_GIVEN: Final = "given"
+_NOWHERE: Final = Address("", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,14 @@ class Relay:
                 room=room,
                 accepts=accepts,
             )
+        )
+
+    def adopt(
+        self, sock: socket.socket, *, original_destination: OriginalDestination, address: Address = _NOWHERE
+    ) -> None:
+        """Carry a connection that another process has accepted; `address` is where that one listens."""
+        self._arrive(
+            sock, Listener(sock=sock, address=address, origin=_REDIRECT, original_destination=original_destination)
         )
 
     async def drain(self, deadline_s: float, *, quiet_s: float = 0.0) -> Drained:
@@ -280,8 +290,11 @@ class Relay:
         """Note the end of an arrival that nobody took over."""
         self._arrivals.pop(arrival.connection.number, None)
         self._leave(arrival.connection)
-        self.counters["refused"] += 1
-        self.counters[_REFUSED.get(reason) or f"refused_{reason}"] += 1
+        if reason == _GIVEN:
+            self.counters[_GIVEN] += 1
+        else:
+            self.counters["refused"] += 1
+            self.counters[_REFUSED.get(reason) or f"refused_{reason}"] += 1
         self._note(arrival, reason, 0, 0)
 
     def _session_closed(self, session: Session, reason: str) -> None:  # noqa: ARG002 - records have said it

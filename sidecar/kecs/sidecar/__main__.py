@@ -33,6 +33,7 @@ from kecs.certs.leaf import Intermediate
 from kecs.core.errors import ConfigError, KecsError, MachineError
 from kecs.core.names import ADMIN_PORT, DNS_PORT, PROBE_PORT, RELAY_PORT
 from kecs.relay.original import from_redirect
+from kecs.sidecar.cpus import available
 from kecs.sidecar.dns import bind
 from kecs.sidecar.effective import CONFIG, Effective
 from kecs.sidecar.identity import URL, Identity
@@ -40,6 +41,7 @@ from kecs.sidecar.identity_client import IdentityClient
 from kecs.sidecar.renewal import Terms
 from kecs.sidecar.run import leave, run
 from kecs.sidecar.service import Sidecar
+from kecs.sidecar.shared_names import SharedAllocator
 
 _LOOPBACKS: Final = ("127.0.0.1", "::1")
 _PORT_MAX: Final = 65535
@@ -111,9 +113,16 @@ def start(environment: Mapping[str, str]) -> Sidecar:
     given = _intermediate(environment)
     ports = {what: _port(environment, what, usual) for what, usual in _PORTS}
     issued = given if isinstance(given, Intermediate) else None
-    sidecar = Sidecar(effective.config, issued, log_fd=sys.stdout.fileno(), effective=effective)
+    workers = effective.config.workers or available()
+    names = SharedAllocator() if workers > 1 else None
+    sidecar = Sidecar(effective.config, issued, log_fd=sys.stdout.fileno(), effective=effective, names=names)
     try:
         _serve(sidecar, environment, ports)
+        relays = [_listen(host, ports["RELAY"]) for host in _addresses()]
+        if names is not None:
+            sidecar.serve_by(relays, count=workers, names_fd=names.descriptor)
+        for sock in () if names is not None else relays:
+            sidecar.serve_tcp(sock, from_redirect)
         if not isinstance(given, Intermediate):
             sidecar.follow(*given)
     except BaseException:
@@ -134,8 +143,6 @@ def _intermediate(environment: Mapping[str, str]) -> Intermediate | tuple[Identi
 
 
 def _serve(sidecar: Sidecar, environment: Mapping[str, str], ports: Mapping[str, int]) -> None:
-    for host in _addresses():
-        sidecar.serve_tcp(_listen(host, ports["RELAY"]), from_redirect)
     if environment.get("KECS_SIDECAR_DNS") == "capture":
         sidecar.serve_dns([_bind(host, ports["DNS"]) for host in _addresses()])
         for host in _addresses():

@@ -18,7 +18,7 @@ type Record = dict[str, Any]
 _TEXT_MAX: Final = 256
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _DISTRUST: Final = "tls_alert_"
-_CLIENT_LEFT: Final = frozenset({"client_closed", "client_reset", "closed", "tls_client_closed"})
+_CLIENT_LEFT: Final = frozenset({"client_closed", "client_reset", "closed", "tls_client_closed", "given"})
 TRUST_HINT: Final = (
     "the client does not trust this authority's root: give it the bundle by AWS_CA_BUNDLE (AWS SDKs and CLI), "
     "SSL_CERT_FILE (Go, Ruby, OpenSSL), REQUESTS_CA_BUNDLE (Python requests), NODE_EXTRA_CA_CERTS (Node.js), "

@@ -33,12 +33,17 @@ class _Threads(ThreadPoolExecutor):
         super().shutdown(wait=False, cancel_futures=True)
 
 
+def prepare(loop: asyncio.AbstractEventLoop) -> None:
+    """Give a process of ours the descriptors it may have, and threads that nobody waits for."""
+    raise_descriptors()
+    loop.set_default_executor(_Threads(max_workers=_THREADS, thread_name_prefix="resolve"))
+
+
 def run(start: Callable[[], Sidecar]) -> None:
     """Run what `start` makes until SIGTERM or SIGINT, then drain. `start` is called on the running loop.
 
     A second signal ends the drain.
     """
-    raise_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(start))
 
@@ -53,7 +58,7 @@ def leave(code: int) -> NoReturn:
 
 async def _serve(start: Callable[[], Sidecar]) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(_Threads(max_workers=_THREADS, thread_name_prefix="resolve"))
+    prepare(loop)
     asked = asyncio.Queue[int]()
     for number in _SIGNALS:
         loop.add_signal_handler(number, asked.put_nowait, number)

@@ -14,7 +14,7 @@ from kecs.certs.leaf import Intermediate
 from kecs.core.errors import AuthorityError
 from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Dial
-from kecs.relay.original import from_getsockname
+from kecs.relay.original import from_getsockname, from_redirect
 from kecs.relay.relay import Relay
 from kecs.sidecar import certificate, dns_stream
 from kecs.sidecar import renewal as renewals
@@ -22,7 +22,9 @@ from kecs.sidecar.accesslog import LogWriter, Record, timestamp
 from kecs.sidecar.admin import Admin
 from kecs.sidecar.config import EngineMode, SidecarConfig
 from kecs.sidecar.counts import Counts
+from kecs.sidecar.crew import Crew
 from kecs.sidecar.decider import ADMIN, ENGINE, PROBE, SidecarDecider
+from kecs.sidecar.decider import Engine as Handler
 from kecs.sidecar.dns import Allocator, DnsForwarder, Resolvers
 from kecs.sidecar.dns_stream import DnsStreams
 from kecs.sidecar.effective import Effective
@@ -66,12 +68,14 @@ class Sidecar:
         loop: asyncio.AbstractEventLoop | None = None,
         clock: Callable[[], datetime] = _utc_now,
         effective: Effective | None = None,
+        names: Allocator | None = None,
+        engine: Handler | None = None,
     ) -> None:
         self.config = config
         self._effective = effective or Effective(config=config, sources={})
         self._tried: tuple[Intermediate, str] | None = None
         self.loop = loop or asyncio.get_running_loop()
-        self.allocator = Allocator()
+        self.allocator = Allocator() if names is None else names  # one that has no names yet is false
         self.log = LogWriter(self.loop, log_fd)
         self._intermediate = intermediate
         self._clock = clock
@@ -81,14 +85,15 @@ class Sidecar:
         self._resolvers = Resolvers(_RESOLV_CONF)
         self._streams = DnsStreams(self.loop, self._answering)
         self._renewal: RenewalLoop | None = None
+        self._crew: Crew | None = None
         self.engine: Engine | None = None
-        if config.engine is not EngineMode.OFF:
+        if config.engine is not EngineMode.OFF and engine is None:
             self.engine = Engine(self.loop, intermediate, config=config, note=self._note)
         admin = self._admin()
         self.decider = SidecarDecider(
             config,
             names=self.allocator,
-            engine=self.engine,
+            engine=engine or self.engine,
             log=self.log.put,
             admin=admin.answer,
             probe=admin.probe,
@@ -113,11 +118,29 @@ class Sidecar:
     # sockets
 
     def serve_tcp(
-        self, sock: socket.socket, original_destination: Callable[[socket.socket], Address] = from_getsockname
+        self,
+        sock: socket.socket,
+        original_destination: Callable[[socket.socket], Address] = from_getsockname,
+        *,
+        accepts: int = 64,
     ) -> None:
         """Serve redirected connections from a listening socket."""
         self._listeners += 1
-        self.relay.listen(sock, original_destination=original_destination)
+        self.relay.listen(sock, original_destination=original_destination, accepts=accepts)
+
+    def serve_by(self, listeners: Sequence[socket.socket], *, count: int, names_fd: int) -> None:
+        """Have redirected connections served by so many workers; `names_fd` is the table of the names given out."""
+        self._crew = Crew(
+            self.loop,
+            self.config,
+            listeners,
+            count=count,
+            names_fd=names_fd,
+            put=self.log.put,
+            note=self._note,
+            given=lambda sock: self.relay.adopt(sock, original_destination=from_redirect),
+        )
+        self._crew.start(self._intermediate)
 
     def serve_dns(self, sockets: Sequence[socket.socket]) -> None:
         """Answer DNS on UDP sockets that have packet info; other names go to the machine's resolvers."""
@@ -152,9 +175,11 @@ class Sidecar:
         """
         self._draining = True
         begun = self.loop.time()
-        done = await self.relay.drain(
-            self.config.drain_timeout_s if deadline_s is None else deadline_s, quiet_s=self.config.drain_quiet_s
-        )
+        left_s = self.config.drain_timeout_s if deadline_s is None else deadline_s
+        if self._crew is not None:
+            await self._crew.drain(left_s)
+            left_s = max(0.0, left_s - (self.loop.time() - begun))
+        done = await self.relay.drain(left_s, quiet_s=self.config.drain_quiet_s if self._crew is None else 0.0)
         if done.open or done.served or done.cut:
             facts = {"open": done.open, "served": done.served, "cut": done.cut}
             self._note("drained", facts | {"duration_ms": round((self.loop.time() - begun) * 1000)})
@@ -169,6 +194,8 @@ class Sidecar:
             forwarder.close()
         self._forwarders.clear()
         self._streams.close()
+        if self._crew is not None:
+            self._crew.close()
         self.relay.close()
         if self.engine is not None:
             self.engine.close()
@@ -182,6 +209,8 @@ class Sidecar:
         self.contexts.clear()
         if self.engine is not None:
             self.engine.renew(intermediate)
+        if self._crew is not None:
+            self._crew.renew(intermediate)
         self._start_inspection()
 
     def follow(self, source: Source, terms: Terms | None = None) -> None:
@@ -201,7 +230,10 @@ class Sidecar:
         )
 
     def _checks(self) -> list[Check]:
-        listening = "" if self._listeners and not self._draining else "no connections are accepted"
+        serves = self._listeners or self._crew is not None
+        listening = "" if serves and not self._draining else "no connections are accepted"
+        if self._crew is not None and not listening:
+            listening = self._crew.unable()
         needed = self.config.ready_needs_backend
         return [
             Check(name="listening", reason=listening),
@@ -224,14 +256,27 @@ class Sidecar:
         return trouble.message if trouble else ""
 
     def counts(self) -> Counts:
-        """Return what was counted so far, and what is open now."""
-        now = {
-            "connections": self.relay.occupancy.clients,
-            "connections_limit": self.relay.occupancy.most,
-            "requests": self.relay.waiting,
-            "requests_limit": self.config.relay.requests_max,
+        """Return what was counted so far, and what is open now, workers included."""
+        now = {"connections": self.relay.occupancy.clients, "requests": self.relay.waiting}
+        if self._crew is None:
+            most = {"connections_limit": self.relay.occupancy.most, "requests_limit": self.config.relay.requests_max}
+            now |= most | {"workers": 1}
+        counts = Counts.of(self.decider.tally, self._counters(), log_dropped=self.log.dropped, now=now)
+        if self._crew is not None:
+            counts.add(self._crew.counts())
+        return counts
+
+    def report(self) -> dict[str, Any]:
+        """Say how this worker stands, to its supervisor."""
+        held = self._intermediate
+        certificate = {
+            "serial_number": f"{held.signer.certificate.serial_number:x}" if held else None,
+            "not_after": held.not_after.isoformat() if held else None,
+            "leaves_minted": self.contexts.minted,
         }
-        return Counts.of(self.decider.tally, self._counters(), log_dropped=self.log.dropped, now=now)
+        counts = self.counts()
+        del counts.now["workers"]
+        return {"counts": counts.plain(), "certificate": certificate, "able": self._unable()}
 
     def _metrics(self) -> bytes:
         certificates = CertificateCounts(
@@ -244,7 +289,7 @@ class Sidecar:
         in_force = {
             "connections_max": self.relay.occupancy.most,
             "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-            "workers": 1,
+            "workers": self._crew.count if self._crew is not None else 1,
         }
         return {"settings": self._effective.described(), "in_force": in_force}
 
@@ -278,4 +323,8 @@ class Sidecar:
     def _certificates(self) -> dict[str, Any]:
         told = certificate.described(self._intermediate, self._clock())
         renewal = renewals.described(self._renewal.state) if self._renewal else {}
-        return told | renewal | {"leaves_minted": self.contexts.minted}
+        if self._crew is None:
+            return told | renewal | {"leaves_minted": self.contexts.minted}
+        workers = self._crew.described()
+        minted = self.contexts.minted + sum(one.get("leaves_minted", 0) for one in workers)
+        return told | renewal | {"leaves_minted": minted, "workers": workers}
