@@ -52,9 +52,9 @@ class Session:
     """Owner of a client's stream. `closed` is called once, at the end."""
 
     __slots__ = (
-        "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange", "_heads",
-        "_held", "_in", "_last", "_limit", "_means", "_request", "_searched", "_state", "_stream", "_transfer", "_wanted",
-        "deadline", "http_1_0", "joined", "name", "received_bytes", "sent_bytes",
+        "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange",
+        "_heads", "_held", "_in", "_last", "_limit", "_means", "_request", "_searched", "_state", "_stream",
+        "_transfer", "_wanted", "deadline", "http_1_0", "joined", "name", "received_bytes", "sent_bytes",
     )  # fmt: skip
 
     def __init__(
