@@ -105,6 +105,31 @@ def test_what_was_seen_and_changes_nothing_is_asked_again() -> None:
         assert lab.relay.counters["upstream_stale"] == 1
 
 
+def test_what_a_backend_says_unasked_is_nobodys_answer() -> None:
+    """Servers say 408 to an idle connection before they close it; others say more than they have announced."""
+    unasked, said = threading.Event(), threading.Event()
+
+    def backend(sock: socket.socket) -> None:
+        held = bytearray()
+        while read_head(sock, held):
+            sock.sendall(OK)
+            if not said.is_set():
+                assert unasked.wait(PATIENCE_S)
+                sock.sendall(OK.replace(b"200 OK", b"408 No"))
+                said.set()
+
+    with server(backend) as address, Lab(Script(upstream=Upstream(host=address.host, port=address.port))) as lab:
+        with lab.connect() as sock:
+            sock.sendall(FIRST)
+            assert read_exactly(sock, len(OK)) == OK
+            with standing(lab):
+                sock.sendall(FIRST)
+                unasked.set()
+                assert said.wait(PATIENCE_S)
+            assert read_exactly(sock, len(OK)) == OK
+        assert lab.relay.counters["upstream_dialled"] == 2
+
+
 def test_a_large_body_gets_a_connection_of_its_own_from_the_start() -> None:
     """It is not kept to be said again, so it must not meet a connection that may be dying."""
     backend = Mortal(reads=True)

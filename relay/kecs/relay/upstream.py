@@ -264,8 +264,10 @@ class Pool:
         streams = self._idle.get(upstream)
         while streams:
             stream, _ = streams.pop()
-            if not stream.closed and not stream.eof:
+            # what a backend has said unasked (408 to idleness, more than it announced) must not answer this request
+            if not stream.closed and not stream.eof and not stream.unread():
                 return stream
+            stream.close()
         return None
 
     def put(self, upstream: Upstream, stream: Stream) -> None:
