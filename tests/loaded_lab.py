@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -122,6 +123,14 @@ class Loaded:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE_S)
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for what nobody announces; processes start slowly on a machine that has other things to do."""
+    deadline, pause = time.monotonic() + PATIENCE_S, threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        pause.wait(0.02)
 
 
 def call(sock: socket.socket) -> int:

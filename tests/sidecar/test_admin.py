@@ -5,8 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from loaded_lab import PATIENCE_S, call, loaded
-from relay_lab import read_all, until
+from loaded_lab import PATIENCE_S, call, loaded, until
+from relay_lab import read_all
 
 from kecs.core.names import ADMIN_PORT
 from kecs.relay.decide import Upstream

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from loaded_lab import OK, PATIENCE_S, REQUEST, Loaded, call, loaded, status_of
-from relay_lab import read_all, read_head, until
+from loaded_lab import OK, PATIENCE_S, REQUEST, Loaded, call, loaded, status_of, until
+from relay_lab import read_all, read_head
 
 from kecs.core.names import ADMIN_PORT
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from identity_lab import AWS
-from loaded_lab import OK, PATIENCE_S, Loaded, call, loaded, status_of
-from relay_lab import read_all, read_exactly, read_head, until
+from loaded_lab import OK, PATIENCE_S, Loaded, call, loaded, status_of, until
+from relay_lab import read_all, read_exactly, read_head
 
 from kecs.core.names import ADMIN_PORT, PROXY_GID
 

@@ -1,16 +1,26 @@
 """Several processes behind one port: shared work, one log, one certificate, and none of them missed when it ends."""
 
-import json
 import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
+import dns.message
+import dns.query
 import pytest
-from loaded_lab import OK, PATIENCE_S, REQUEST, Loaded, call, loaded, status_of
-from relay_lab import read_all, read_head, until
+from certs_lab import stepped
+from certs_service_lab import SCOPE
+from identity_lab import PodLab, called, pod_lab
+from loaded_lab import OK, PATIENCE_S, REQUEST, Loaded, call, loaded, status_of, until
+from relay_lab import read_all, read_head
+
+from kecs.certs.rotation import prepare, switch
+from kecs.core.names import DNS_PORT
+from kecs.sidecar.cpus import available
 
 TWO = {"workers": 2}
 
@@ -89,15 +99,8 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
 def test_the_log_is_one_stream_of_whole_lines(tmp_path: Path) -> None:
     with loaded(tmp_path, **TWO) as lab:  # type: ignore[arg-type]  # a count
         ready(lab)
-
-        def calls() -> None:
-            with lab.tls() as tls:
-                for _ in range(200):
-                    assert call(tls) == 200
-
         socks = [lab.tls() for _ in range(6)]
         threads = [threading.Thread(target=repeat, args=(sock,)) for sock in socks]
-        del calls
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -145,15 +148,12 @@ def test_a_drain_is_of_all_workers(tmp_path: Path) -> None:
 
 
 def test_names_that_dns_gave_out_are_known_to_every_worker(tmp_path: Path) -> None:
-    import dns.message  # noqa: PLC0415 - only here
-    import dns.query  # noqa: PLC0415 - only here
-
     environment = {"KECS_SIDECAR_DNS": "capture"}
     with loaded(tmp_path, environment=environment, **TWO) as lab, ExitStack() as stack:  # type: ignore[arg-type]
         ready(lab)
         for name in ("sqs.eu-west-1.amazonaws.com", "sts.amazonaws.com"):
-            answer = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=14553, timeout=PATIENCE_S)
-            address = answer.answer[0][0].address  # type: ignore[attr-defined]  # an A record
+            answer = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=DNS_PORT, timeout=PATIENCE_S)
+            address = answer.answer[0][0].address
             for _ in range(6):
                 sock = stack.enter_context(lab.connect(address, 80))
                 sock.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
@@ -185,5 +185,54 @@ def test_auto_is_as_many_as_there_are_cpus(tmp_path: Path) -> None:
     with loaded(tmp_path, environment={"KECS_RELAY_WORKERS": "auto"}) as lab:
         told = lab.told("/config")
         assert told["settings"]["workers"] == {"value": 0, "source": "KECS_RELAY_WORKERS"}
-        assert told["in_force"]["workers"] == min(len(os.sched_getaffinity(0)), told["in_force"]["workers"])
-        assert json.dumps(told)
+        assert told["in_force"]["workers"] == available()
+        if available() > 1:
+            ready(lab, available())
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [("max 100000\n", None), ("150000 100000\n", 2), ("50000 100000\n", 1), ("nonsense", None), ("1 0\n", None)],
+)
+def test_a_quota_bounds_them(text: str, cpus: int | None, tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text(text, encoding="ascii")
+    here = len(os.sched_getaffinity(0))
+    assert available(tmp_path / "cpu.max") == (here if cpus is None else min(cpus, here))
+    assert available(tmp_path / "nothing") == here
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Iterator[PodLab]:
+    with pod_lab(tmp_path) as found:
+        yield found
+
+
+def test_a_renewed_certificate_is_every_workers(pod: PodLab) -> None:
+    with pod.service() as service, pod.sidecar(KECS_RELAY_WORKERS="2") as sidecar:
+        sidecar.next_line("certificate_issued")
+
+        def serials() -> set[str]:
+            return {one.get("serial_number", "") for one in sidecar.certs()["workers"]}
+
+        def agreed() -> str:
+            """Return the one certificate that all have; empty while they don't agree."""
+            mine, theirs = sidecar.certs()["serial_number"], serials()
+            return mine if theirs == {mine} and len(sidecar.certs()["workers"]) == 2 else ""
+
+        until(agreed)
+        first = agreed()
+        trusted = pod.state.authority.bundle_pem
+        for _ in range(4):
+            with pod.tls(trusted) as tls:
+                assert called(tls) == 200
+        now = datetime.now(UTC)
+        prepared = stepped(prepare(pod.state, now, SCOPE))
+        pod.become(stepped(switch(prepared, now, SCOPE)), service)
+        until(lambda: agreed() not in {"", first})
+        for _ in range(4):
+            with pod.tls(trusted) as tls:
+                assert called(tls) == 200
+        victim = sidecar.certs()["workers"][0]["pid"]
+        os.kill(victim, signal.SIGKILL)
+        sidecar.next_line("worker_ended")
+        until(lambda: agreed() not in {"", first})

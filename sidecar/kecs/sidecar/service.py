@@ -179,6 +179,8 @@ class Sidecar:
         if self._crew is not None:
             await self._crew.drain(left_s)
             left_s = max(0.0, left_s - (self.loop.time() - begun))
+        if self.engine is not None:
+            self.engine.leave()
         done = await self.relay.drain(left_s, quiet_s=self.config.drain_quiet_s if self._crew is None else 0.0)
         if done.open or done.served or done.cut:
             facts = {"open": done.open, "served": done.served, "cut": done.cut}
