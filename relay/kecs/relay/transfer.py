@@ -68,7 +68,7 @@ class Transfer:
     """See the module. Owner of the upstream's stream while it lasts."""
 
     __slots__ = (
-        "_alone", "_body", "_client", "_connecting", "_ended", "_finished", "_forward", "_head", "_interim",
+        "_alone", "_body", "_client", "_connecting", "_corked", "_ended", "_finished", "_forward", "_head", "_interim",
         "_keep_client", "_means", "_method", "_request", "_response", "_reused", "_searched", "_sent", "_stream",
         "_wrote_chunks", "answered", "deadline", "exchange",
     )  # fmt: skip
@@ -87,6 +87,8 @@ class Transfer:
         self._response: Response | None = None
         self._stream: Stream | None = None
         self._connecting: Connecting | None = None
+        self._corked = False
+        """The head waits for the body, which is about to be read: one packet, and the backend wakes once."""
         self._reused = False
         self._searched = 0
         self._keep_client = True
@@ -115,6 +117,9 @@ class Transfer:
         else:
             self._reused = True
             self._means.counters["upstream_reused"] += 1
+            if isinstance(request.body, Length) and not self._ended and not request.expects_continue:
+                self._corked = True
+                self._means.loop.call_soon(self._uncork)
             self._attach(stream)
 
     def body(self, data: bytes) -> None:
@@ -123,7 +128,10 @@ class Transfer:
             self._sent += data
             if len(self._sent) > 2 * self._means.config.replay_bytes_max and self._stream is not None:
                 self._sent = None
-        if self._stream is not None:
+        if self._corked:
+            if self._ended:
+                self._uncork()
+        elif self._stream is not None:
             self._stream.write(data)
             if self._stream.buffered > HIGH_WATER:
                 self._client.hold(full=True)
@@ -158,7 +166,7 @@ class Transfer:
             self._fail(Failure.TIMEOUT, f"nothing moved for {config.response_timeout_s:g} s")
 
     def _dial(self) -> None:
-        self._reused = False
+        self._reused = self._corked = False
         self._means.counters["upstream_dialled"] += 1
         self.deadline = 0.0  # the dialling has its own
         self._connecting = self._means.pool.dial(self._forward.upstream, self._connected)
@@ -180,9 +188,16 @@ class Transfer:
         self._stream = stream
         stream.owner = self
         self._wait_for_answer()
-        stream.write(bytes(self._sent or b""))
+        if not self._corked:
+            stream.write(bytes(self._sent or b""))
         if not self._reused:
             self._sent = None
+
+    def _uncork(self) -> None:
+        if self._corked:
+            self._corked = False
+            if self._stream is not None:
+                self._stream.write(bytes(self._sent or b""))
 
     def _wait_for_answer(self) -> None:
         config = self._means.config
