@@ -49,9 +49,16 @@ def config(**limits: float) -> RelayConfig:
         pytest.param(
             {"head_bytes_max": 4096}, REQUEST[:-2] + b"X: " + bytes([120]) * 5000, 431, "head_too_long", id="no end"
         ),
+        pytest.param(
+            {"head_fields_max": 16},
+            REQUEST[:-2] + b"X: y\r\n" * 16 + b"\r\n",
+            431,
+            "head_too_many_fields",
+            id="many fields",
+        ),
     ],
 )
-def test_requests_that_do_not_come_whole(
+def test_requests_that_do_not_come_as_they_should(
     limits: dict[str, float], sent: bytes, status: int, reason: str, backend: Address
 ) -> None:
     with Lab(script(backend), config(**limits)) as lab, lab.connect() as sock:

@@ -33,6 +33,8 @@ class Limit(StrEnum):
     """The process or the machine had no descriptor left."""
     HEAD_BYTES = "head_too_long"
     """A request's head was longer than `head_bytes_max`."""
+    HEAD_FIELDS = "head_too_many_fields"
+    """A request's head had more than `head_fields_max`."""
     HANDSHAKE = "tls_handshake_timeout"
     """A TLS handshake took longer than `handshake_timeout_s`."""
     HEAD = "head_timeout"

@@ -19,6 +19,7 @@ from kecs.relay.transfer import Means, Transfer
 _KEEP: Final = ((b"Connection", b"keep-alive"),)
 _CLOSE: Final = ((b"Connection", b"close"),)
 _OVERHEAD_MAX: Final = 65536
+_FIELDS_TOO_LARGE: Final = 431
 _REASONS: Final = {
     200: b"OK", 201: b"Created", 204: b"No Content", 206: b"Partial Content", 301: b"Moved Permanently", 302: b"Found",
     304: b"Not Modified", 307: b"Temporary Redirect", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden",
@@ -185,7 +186,9 @@ class Session:
         try:
             self._request = self._heads.read(raw, fields_max=config.head_fields_max)
         except ProtocolError as error:
-            self._refuse(error.status, error.message)
+            too_many = error.status == _FIELDS_TOO_LARGE
+            self._means.counters[Limit.HEAD_FIELDS] += too_many
+            self._refuse(error.status, error.message, Limit.HEAD_FIELDS if too_many else None)
             return False
         self._accept(self._request)
         return self._state is not _State.LINGER
