@@ -98,7 +98,7 @@ class Player:
         """Take all steps, then ask once more."""
         for number, step in enumerate(self._steps, 1):
             try:
-                self._take(step)
+                self.take(step)
             except (AssertionError, OSError) as problem:
                 problem.add_note(f"in step {number}, {step.act}: {step.data[:200]!r} {step.statuses or ''}")
                 problem.add_note(f"the client has {self.client.unread()!r}; notes: {self._lab.notes}")
@@ -109,7 +109,8 @@ class Player:
         self.client.end.close()
         self._probe()
 
-    def _take(self, step: Step) -> None:
+    def take(self, step: Step) -> None:
+        """Take one step."""
         _ACTS[step.act](self, step)
 
     def close(self) -> None:
