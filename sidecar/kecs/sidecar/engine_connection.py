@@ -5,6 +5,8 @@ deadlock, dials five connections at most, and never says goodbye in TLS.
 """
 
 import asyncio
+import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Awaitable
@@ -19,6 +21,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionIO, LiveConnectionHandler
 from OpenSSL import SSL
 
+from kecs.sidecar.engine_http1 import Abort
 from kecs.sidecar.engine_origin import Origin
 from kecs.sidecar.engine_stream import Http, Leave, Relay, Room
 
@@ -27,6 +30,7 @@ _HIGH: Final = 1 << 18
 _LOW: Final = 1 << 16
 UNREAD_MAX: Final = 8 << 20
 """Answers to frames that a client sends without reading any; then it is cut off."""
+_RESET: Final = struct.pack("ii", 1, 0)
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 1 << 24
 
@@ -133,11 +137,10 @@ class Handler(LiveConnectionHandler):  # type: ignore[misc]  # as above
                 task = asyncio.create_task(self.open_connection(command))  # which may run before this returns
                 if command.connection in self.transports:
                     self.transports[command.connection].handler = task
+            case Abort():
+                self._reset(command.connection)
             case commands.CloseConnection():
-                self._write()
-                if command.connection in self.transports:
-                    half = isinstance(command, commands.CloseTcpConnection) and command.half_close
-                    self.close_connection(command.connection, half)
+                self._close(command)
             case NextLayerHook():
                 self._choose(command.data)
                 self._waiting.append(events.HookCompleted(command))
@@ -147,6 +150,20 @@ class Handler(LiveConnectionHandler):  # type: ignore[misc]  # as above
                 self.log(command.message, command.level)
             case _:
                 raise AssertionError(command)
+
+    def _close(self, command: Any) -> None:
+        self._write()
+        if command.connection in self.transports:
+            half = isinstance(command, commands.CloseTcpConnection) and command.half_close
+            self.close_connection(command.connection, half)
+
+    def _reset(self, connection: Any) -> None:
+        stream = self.transports.get(connection)
+        self._unwritten.pop(connection, None)
+        if stream is not None and stream.writer is not None:
+            sock = stream.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            stream.writer.transport.abort()
 
     def _hook(self, hook: Any) -> None:
         if self._hooks.now(hook):

@@ -20,6 +20,7 @@ from mitmproxy.proxy.layers.http import (
     RequestData,
     RequestEndOfMessage,
     RequestHeaders,
+    RequestProtocolError,
     RequestTrailers,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -72,6 +73,10 @@ def _refusal_of_h2c() -> bytes:
     return bytes(SettingsFrame(0).serialize() + away.serialize())
 
 
+class Abort(commands.CloseConnection):  # type: ignore[misc]  # mitmproxy is untyped to us
+    """Reset the relay's connection: an end would only say that no more is asked, and the backend would work on."""
+
+
 class _Trailers(Http1Connection):  # type: ignore[misc]  # mitmproxy is untyped to us
     """Reads trailers instead of raising."""
 
@@ -114,6 +119,8 @@ class ToRelay(_Trailers, Http1Client):  # type: ignore[misc]  # mitmproxy is unt
     def __init__(self, context: Any, mark: bytes) -> None:
         super().__init__(context)
         self._mark = mark
+        self._owed = 0
+        """How many bytes of the body are to come."""
         self._trailers: Any = None
 
     def send(self, event: Any) -> Steps:
@@ -122,10 +129,19 @@ class ToRelay(_Trailers, Http1Client):  # type: ignore[misc]  # mitmproxy is unt
             case RequestHeaders():
                 self.stream_id = event.stream_id
                 self.request = self._spelled(event)
-                yield commands.SendData(self.conn, http1.assemble_request_head(self.request))
-            case RequestData() if _is_chunked(self.request):
-                if event.data:
-                    yield commands.SendData(self.conn, b"%x\r\n%b\r\n" % (len(event.data), event.data))
+                self._owed = 0 if _is_chunked(self.request) else int(self.request.headers.get("content-length", "0"))
+                if not (event.end_stream and self._owed):
+                    yield commands.SendData(self.conn, http1.assemble_request_head(self.request))
+            case RequestData():
+                yield from self._send_data(event)
+            case RequestEndOfMessage() if self._owed:
+                # HTTP/2 ends bodies without counting them; the relay would wait for what is missing (RFC 9113 8.1.1)
+                self._owed = 0
+                yield Abort(self.conn)
+                short = "the body is not as long as Content-Length says"
+                yield ReceiveHttp(ResponseProtocolError(self.stream_id, short, ErrorCode.GENERIC_CLIENT_ERROR))
+            case RequestProtocolError():
+                yield Abort(self.conn)
             case RequestTrailers():
                 self._trailers = event.trailers  # of no use, and left out as RFC 9110 6.5.1 has it, but with chunks
             case RequestEndOfMessage():
@@ -134,6 +150,13 @@ class ToRelay(_Trailers, Http1Client):  # type: ignore[misc]  # mitmproxy is unt
                 yield from self.mark_done(request=True)
             case _:
                 yield from super().send(event)
+
+    def _send_data(self, event: Any) -> Steps:
+        if not _is_chunked(self.request):
+            self._owed -= len(event.data)
+            yield from super().send(event)
+        elif event.data:
+            yield commands.SendData(self.conn, b"%x\r\n%b\r\n" % (len(event.data), event.data))
 
     def _spelled(self, event: Any) -> Any:
         """Return the request as the relay gets it: HTTP/1.1, framed, marked. The flow itself shows none of this."""
