@@ -6,7 +6,7 @@ The relay knows bytes, sockets and time; it knows neither AWS services nor Kuber
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -109,8 +109,7 @@ class Refuse:
 type Verdict = Pass | Terminate | Serve | Handover | Give | Refuse
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class Upstream(NamedTuple):
     """A backend's address. It comes from configuration, never from a client."""
 
     host: str
@@ -119,8 +118,7 @@ class Upstream:
     """Not empty: speak TLS and verify this name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
+class Forward(NamedTuple):
     """Send this head and the body, verbatim, to the upstream. `context` comes back in `response` and `failed`."""
 
     upstream: Upstream
@@ -162,7 +160,6 @@ class Exchange:
     ended: float = 0.0
     reason: str = ""
     """Empty when all went well; else a Failure, or why the request was refused."""
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 class Decider(Protocol):

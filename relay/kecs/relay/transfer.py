@@ -218,27 +218,36 @@ class Transfer:
         return not self._finished
 
     def _take_head(self, data: bytes, stream: Stream) -> None:
-        self._head += data
-        while (end := framing.head_end(self._head, self._searched)) >= 0:
-            raw, rest = bytes(self._head[:end]), bytes(self._head[end:])
+        start = 0
+        if self._head:
+            self._head += data
+            start = self._searched
+            if framing.head_end(self._head, start) < 0:
+                self._wait_for_head()
+                return
+            data = bytes(self._head)
             self._head.clear()
-            self._searched = 0
+        while (end := framing.head_end(data, start)) >= 0:
+            raw, data, start = data[:end], data[end:], 0
             try:
                 response = self._means.heads.read(raw, method=self._method)
             except ProtocolError as error:
                 self._fail(Failure.INVALID, error.message)
                 return
             if response.head.status == _SWITCHING:
-                self._switch(raw, rest, stream)
+                self._switch(raw, data, stream)
                 return
             if response.head.status >= _OK:
-                self._begin(response, rest)
+                self._begin(response, data)
                 return
-            self._head += rest
             if not self._pass_interim(raw):
                 return
+        self._head += data
+        self._wait_for_head()
+
+    def _wait_for_head(self) -> None:
         self._searched = len(self._head)
-        begun = bytes(self._head[:32]).lstrip(b"\r\n")
+        begun = self._head[:32].lstrip(b"\r\n")
         if not begun.startswith(_HTTP[: len(begun)]):  # what it says may never end as a head does
             self._fail(Failure.INVALID, "it speaks another protocol than HTTP")
         elif self._searched > _HEAD_MAX:
