@@ -60,7 +60,10 @@ def test_bulk_is_copied_where_no_pipe_can_be_had(monkeypatch: pytest.MonkeyPatch
     def none(_: int) -> tuple[int, int]:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    with server(lambda sock: sock.sendall(said)) as destination, Lab(script(destination)) as lab:
+    with (
+        server(lambda sock: sock.sendall(said)) as destination,
+        Lab(script(destination), RelayConfig(peek_timeout_s=0.1)) as lab,
+    ):
         lab.destination = destination
         monkeypatch.setattr("kecs.relay.tunnel.os.pipe2", none)
         with lab.connect() as sock:

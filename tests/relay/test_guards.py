@@ -168,7 +168,7 @@ def test_a_slow_client_hello_is_waited_for(backend: Address, look: Look) -> None
 def test_half_a_word_on_a_dialled_connection_is_passed_in_time(backend: Address) -> None:
     told = script(backend)
     told.looks = Look.DIAL
-    with Lab(told) as lab:
+    with Lab(told, RelayConfig(peek_timeout_s=0.1)) as lab:
         lab.destination = backend
         with lab.connect() as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nX")

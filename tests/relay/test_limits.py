@@ -173,7 +173,7 @@ def test_a_silent_client_of_a_silent_server_keeps_its_connection(backend: Addres
         sock.sendall(b"220 ready\r\n")
         read_all(sock)
 
-    with server(greet) as destination, Lab(script(backend)) as lab:
+    with server(greet) as destination, Lab(script(backend), RelayConfig(peek_timeout_s=0.1)) as lab:
         lab.destination = destination
         with lab.connect() as sock:
             assert sock.recv(100) == b"220 ready\r\n"

@@ -269,7 +269,7 @@ def test_a_large_pass_is_spliced_and_whole() -> None:
         for _ in range(SIZE // len(BLOCK)):
             sock.sendall(BLOCK)
 
-    with server(echo) as destination, Lab(script(destination)) as lab:
+    with server(echo) as destination, Lab(script(destination), RelayConfig(peek_timeout_s=0.1)) as lab:
         lab.destination = destination
         with lab.connect() as sock:
             found = hashlib.sha256()

@@ -7,6 +7,7 @@ system calls each. OpenSSL is called directly on the socket (`ssl.SSLSocket`), n
 import asyncio
 import contextlib
 import fcntl
+import select
 import socket
 import ssl
 import struct
@@ -14,6 +15,8 @@ import sys
 import termios
 from collections import deque
 from typing import Final, Protocol
+
+from kecs.relay.farewell import close_notify
 
 READ_SIZE: Final = 65536
 TLS_RECORD: Final = 16384
@@ -168,10 +171,17 @@ class Stream:
             self._shut()
 
     def _shut(self) -> None:
-        if self._out or self.closed or (not self._deaf and self._unread()):
+        if self._out or self.closed:
             return
+        if self._ssl is not None and not self._deaf:
+            # what OpenSSL holds decrypted it would take for an error; what has no room now is sent when there is some
+            if self._pending():
+                return
+            if not self._has_room():
+                self._watch_writing()
+                return
         self._shutting, self._has_shut = False, True
-        self._notify_tls()
+        self._end_tls()
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_WR)
         if self._deaf and self._ssl is not None:
@@ -179,17 +189,20 @@ class Stream:
             self._sock = socket.socket(fileno=self._sock.detach())
             self._sock.settimeout(0)
 
-    def _unread(self) -> bool:
-        """Whether OpenSSL would come upon data while it sends the end: it takes that for an error, and loses it.
+    def _has_room(self) -> bool:
+        """Whether a record can be sent at once: the kernel calls writable what has a third of its buffer free."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        return bool(poll.poll(0))
 
-        Python's `unwrap` always tries to read; what arrives in the microseconds after this look is still lost.
-        """
-        if self._ssl is None or self.eof:
-            return False
-        try:
-            return self._pending() or bool(socket.socket.recv(self._sock, 1, socket.MSG_PEEK))
-        except OSError:
-            return False
+    def _end_tls(self) -> None:
+        """Send close_notify; reading goes on, unless it is to be deaf anyway."""
+        record = None if self._ssl is None or self._deaf else close_notify(self._ssl)
+        if record is None:
+            self._notify_tls()
+            return
+        with contextlib.suppress(OSError):
+            socket.socket.send(self._sock, record)
 
     def _notify_tls(self) -> None:
         """Send close_notify, without waiting for the peer's (RFC 8446 section 6.1)."""

@@ -213,7 +213,9 @@ class Connecting:
         name = self._upstream.tls_name
         try:
             name.encode("idna")  # wrap_socket would find out too late, and on Python 3.12 lose the socket
-            wrapped = self._tls().wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+            wrapped = self._tls().wrap_socket(
+                sock, server_hostname=name, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
         except (OSError, ValueError) as error:  # it was reset meanwhile, or the name is none
             sock.close()
             self._finish(OSError(errno.EPROTO, f"TLS can't be spoken with {name}: {error}"))
@@ -302,6 +304,8 @@ class Pool:
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = self._make_tls()
+            # an answer that ends with its connection is whole only behind close_notify (RFC 9112 section 9.8)
+            self._tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         return self._tls
 
     def close(self) -> None:
