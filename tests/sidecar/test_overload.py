@@ -8,12 +8,15 @@ import threading
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import dns.message
+import dns.query
+import dns.rcode
 import pytest
 from identity_lab import AWS
 from loaded_lab import OK, PATIENCE_S, Loaded, call, loaded, status_of, until
 from relay_lab import read_all, read_exactly, read_head
 
-from kecs.core.names import ADMIN_PORT, PROXY_GID
+from kecs.core.names import ADMIN_PORT, DNS_PORT, PROXY_GID
 
 PLENTY = 2048
 OTHER = "sqs.eu-central-1.amazonaws.com"
@@ -148,6 +151,22 @@ def test_without_descriptors_for_pipes_bytes_are_copied(tmp_path: Path) -> None:
         allow(lab, PLENTY)
         with lab.tls() as fresh:
             assert call(fresh) == 200
+
+
+def test_without_descriptors_dns_still_answers(tmp_path: Path) -> None:
+    """AWS names need none; of others it says at once that it can't, which is better than silence."""
+
+    def asked(name: str) -> dns.message.Message:
+        return dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=DNS_PORT, timeout=PATIENCE_S)
+
+    with loaded(tmp_path, environment={"KECS_SIDECAR_DNS": "capture"}) as lab:
+        asked("s3.amazonaws.com")
+        allow_no_more(lab)
+        assert asked("sqs.eu-west-1.amazonaws.com").answer
+        for _ in range(3):
+            assert asked("example.com").rcode() == dns.rcode.SERVFAIL
+        allow(lab, PLENTY)
+        assert lab.metrics()["kecs_sidecar_relay_total:dns_failed"] >= 3
 
 
 def test_requests_above_their_limit_are_answered_at_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import dns.message
@@ -87,6 +88,19 @@ def test_all_workers_killed_wait_in_the_backlog_for_the_next(tmp_path: Path) -> 
         lab.wait_line(lambda lines: [one["event"] for one in lines].count("worker_ended") == 2)
         with lab.tls() as tls:
             assert call(tls) == 200
+
+
+def test_one_that_dies_again_and_again_waits_longer_each_time(tmp_path: Path) -> None:
+    with loaded(tmp_path, **TWO) as lab:  # type: ignore[arg-type]  # a count
+        for deaths in range(1, 4):
+            victim = next(one["pid"] for one in lab.told("/certs")["workers"] if one["worker"] == 0)
+            os.kill(victim, signal.SIGKILL)
+            lab.wait_line(lambda lines, deaths=deaths: [one["event"] for one in lines].count("worker_ended") == deaths)  # type: ignore[misc]
+            ready(lab)
+        attempts = [0, *(one["attempt"] for one in lab.events("worker_ended"))]
+        # one that lived for ten seconds, as on a slow machine, counts from the beginning
+        assert all(now in {1, before + 1} for before, now in pairwise(attempts))
+        assert [one["wait_s"] for one in lab.events("worker_ended")] == [0.1 * 2 ** (at - 1) for at in attempts[1:]]
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:

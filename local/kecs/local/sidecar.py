@@ -24,6 +24,7 @@ from kecs.local.synhold import SynHold, dials_early
 from kecs.relay.decide import Connection, Dialled
 from kecs.relay.original import from_getsockname, from_redirect
 from kecs.sidecar.config import SidecarConfig
+from kecs.sidecar.run import prepare
 from kecs.sidecar.service import Sidecar
 
 _DRAIN_S: Final = 5.0
@@ -34,6 +35,7 @@ _LINES_MAX: Final = 65536
 async def serve(orders: Orders, *, log_fd: int, control_fd: int, ready_fd: int) -> None:
     """Serve until SIGTERM or the end of the control pipe; then let requests in progress finish."""
     loop = asyncio.get_running_loop()
+    prepare(loop)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     sockets = Sockets.adopt(orders.sockets)
