@@ -53,9 +53,9 @@ _BODIES: Final = (
     ("one chunk", b"5\r\nhello\r\n0\r\n\r\n", ()),
     ("several chunks", b"3\r\nabc\r\n2\r\nde\r\n1\r\nf\r\n0\r\n\r\n", ()),
     ("no byte", b"0\r\n\r\n", ()),
-    ("sizes with zeros in front and in either case", b"00A\r\n0123456789\r\n0b\r\n0123456789a\r\n000\r\n\r\n", ()),
+    ("zeros before sizes, either case", b"00A\r\n0123456789\r\n0b\r\n0123456789a\r\n000\r\n\r\n", ()),
     (
-        "bytes that look like chunks and heads",
+        "data like chunks and heads",
         b"18\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n\r\n0\r\n\r\n".replace(b"18", b"17"),
         (),
     ),
@@ -125,7 +125,7 @@ CHUNKS: Final = Group(
             ),
         ),
         Case(
-            name="chunks of a response arrive as they are sent, none waits for the next",
+            name="no chunk of a response waits for the next",
             steps=(
                 *same(get(b"/k")),
                 *back(response(b"200 OK", CHUNKED)),
@@ -159,7 +159,7 @@ AWS_CHUNKED: Final = Group(
             ),
         ),
         Case(
-            name="as the chunked body itself, with its checksum as the trailer",
+            name="as the chunked body, its checksum as the trailer",
             steps=(
                 *same(request(b"PUT /k", *_AWS, CHUNKED, body=_AWS_BODY.replace(b"crc32:", b"crc32: "))),
                 *back(OK),

@@ -98,7 +98,7 @@ EXPECT: Final = Group(
             ),
         ),
         Case(
-            name="a client that does not wait, and 100 after the body",
+            name="a client that does not wait, then 100",
             steps=(*same(_EXPECTS + b"hello"), *back(_CONTINUE + OK), *_MORE),
             differs=_looked_at(
                 sends(_EXPECTS + b"hello"), gets(_CONTINUE), arrives(_EXPECTS + b"hello"), *back(_CONTINUE + OK), *_MORE
@@ -282,7 +282,7 @@ EARLY: Final = Group(
             differs=_looked_at(sends(_TEN + b"defghij"), arrives(_TEN + b"defghij"), *back(_TOO_LARGE), *_MORE),
         ),
         Case(
-            name="403 to a body in chunks, then the rest and a further request",
+            name="403, then the rest in chunks and a request",
             steps=(
                 *same(request(b"PUT /k", b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n")),
                 *back(response(b"403 Forbidden", _EMPTY)),
@@ -324,7 +324,7 @@ EARLY: Final = Group(
             ),
         ),
         Case(
-            name="a rest in chunks that are malformed ends the connection",
+            name="a rest in malformed chunks is the end",
             steps=(
                 *same(request(b"PUT /k", b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n")),
                 *back(_TOO_LARGE),
@@ -338,7 +338,7 @@ EARLY: Final = Group(
             ),
         ),
         Case(
-            name="a response that begins early and goes on with the request",
+            name="a response that goes on with the request",
             steps=(
                 *same(_TEN),
                 *back(response(b"200 OK", b"Content-Length: 10", body=b"ABC")),

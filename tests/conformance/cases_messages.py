@@ -49,13 +49,16 @@ REQUESTS: Final = Group(
             get(b"/k", b"x-lower: 1", b"X-ODD-cAse: 2", b"x-twice: b", b"X-Other: 3", b"X-Twice: a"),
         ),
         _answered(
-            "the same of a response",
+            "names and their order, of a response",
             response(
                 b"200 OK", b"x-lower: 1", b"X-ODD: 2", b"Set-Cookie: b", b"X: 3", b"Set-Cookie: a", b"content-length: 0"
             ),
         ),
         _kept("bytes of the upper half in a value", get(b"/k", b"X-Upper: \xe4\xf6\xff")),
-        _answered("the same of a response", response(b"200 OK", b"X-Upper: \xe4\xf6\xff", b"Content-Length: 0")),
+        _answered(
+            "bytes of the upper half, of a response",
+            response(b"200 OK", b"X-Upper: \xe4\xf6\xff", b"Content-Length: 0"),
+        ),
         _kept("an empty value", get(b"/k", b"X-Empty: ")),
         _kept("commas, quotes and blanks inside a value", get(b"/k", b'X-A: a,  "b\\"c" ;d=e , ,f')),
         _kept("everything that may stand in a target", get(b"/a%20b//../c;v=1?x=%2F&y=a+b&z=[1]|{}~'()*!$,:@")),
@@ -170,7 +173,7 @@ PIPELINING: Final = Group(
             ),
         ),
         Case(
-            name="a malformed request in between ends it, after the answers before it",
+            name="a malformed request in between ends it there",
             steps=(
                 sends(get(b"/1") + b"GET /2 HTTP/1.1\r\n\r\n" + get(b"/3")),
                 arrives(get(b"/1")),

@@ -51,7 +51,7 @@ UPGRADES: Final = Group(
     about="After 101 both directions are carried as they are. What hides further requests (h2c, TLS) is not asked for.",
     cases=(
         Case(
-            name="a WebSocket, from the handshake to the closing one",
+            name="a WebSocket, from handshake to close",
             steps=(
                 *same(_ASKS),
                 *back(_AGREES),
@@ -66,7 +66,7 @@ UPGRADES: Final = Group(
             ),
         ),
         Case(
-            name="frames in the segment of the 101, and byte by byte",
+            name="frames in the 101's segment, and byte by byte",
             steps=(
                 *same(_ASKS),
                 *back(_AGREES + _HELLO_BACK + _PING),
@@ -143,7 +143,7 @@ UPGRADES: Final = Group(
             ),
         ),
         Case(
-            name="Upgrade that Connection does not name is not asked for",
+            name="Upgrade that Connection does not name",
             steps=(sends(get(b"/k", b"Upgrade: websocket")), arrives(get(b"/k")), *back(OK), *_MORE),
         ),
     ),
