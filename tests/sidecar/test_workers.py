@@ -1,14 +1,16 @@
 """Several processes behind one port: shared work, one log, one certificate, and none of them missed when it ends."""
 
+import asyncio
 import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import dns.message
 import dns.query
@@ -18,10 +20,14 @@ from certs_service_lab import SCOPE
 from identity_lab import PodLab, called, pod_lab
 from loaded_lab import OK, PATIENCE_S, REQUEST, Loaded, call, loaded, status_of, until
 from relay_lab import read_all, read_head
+from sidecar_lab import configuration
 
 from kecs.certs.rotation import prepare, switch
 from kecs.core.names import DNS_PORT
 from kecs.sidecar.cpus import available
+from kecs.sidecar.crew import Crew
+from kecs.sidecar.shared_names import SharedAllocator
+from kecs.sidecar.worker_process import ANYWAY_S
 
 TWO = {"workers": 2}
 
@@ -250,3 +256,39 @@ def test_a_renewed_certificate_is_every_workers(pod: PodLab) -> None:
         os.kill(victim, signal.SIGKILL)
         sidecar.next_line("worker_ended")
         until(lambda: agreed() not in {"", first})
+
+
+def test_one_that_is_stuck_is_ended() -> None:
+    """It accepts no connections, but its processes' port does: nobody would notice."""
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    async def crew_with_one_stuck() -> None:
+        changed = asyncio.Event()
+
+        def note(event: str, facts: Mapping[str, Any]) -> None:
+            told.append((event, dict(facts)))
+            changed.set()
+
+        names = SharedAllocator()
+        crew = Crew(
+            asyncio.get_running_loop(),
+            configuration(),
+            [socket.create_server(("127.0.0.1", 0))],
+            count=1,
+            names_fd=names.descriptor,
+            put=lambda _: None,
+            note=note,
+            given=lambda sock: sock.close(),
+            silence_s=3 * ANYWAY_S,
+        )
+        crew.start(None)
+        try:
+            async with asyncio.timeout(PATIENCE_S * 2):
+                os.kill(crew.described()[0]["pid"], signal.SIGSTOP)
+                await changed.wait()
+        finally:
+            crew.close()
+            names.close()
+
+    asyncio.run(crew_with_one_stuck())
+    assert [(event, facts["reason"]) for event, facts in told] == [("worker_ended", "ended with -9")]

@@ -50,8 +50,12 @@ class Crew:
         put: Callable[[bytes], None],
         note: Note,
         given: Callable[[socket.socket], None],
+        silence_s: float = 60.0,
     ) -> None:
         self.count = count
+        self._silence_s = silence_s
+        """A worker that says nothing for so long is stuck, and is ended."""
+        self._watch: asyncio.TimerHandle | None = None
         self._loop = loop
         self._config = config
         self._listeners = tuple(listeners)
@@ -77,6 +81,7 @@ class Crew:
         self._loop.add_reader(self._gifts.fileno(), self._take)
         for number in range(self.count):
             self._start(number)
+        self._look()
 
     def renew(self, intermediate: Intermediate) -> None:
         """Have leaves signed by a new intermediate from now on, in every worker."""
@@ -124,6 +129,8 @@ class Crew:
         if self._closed:
             return
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
         self._wait_no_more()
         for member in list(self._members.values()):
             self._retire(member)
@@ -153,6 +160,13 @@ class Crew:
             "giving": self._giving.fileno(),
         }
         member.tell(settings | material(self._intermediate))
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        for member in self._members.values():
+            if now - member.heard > self._silence_s:
+                member.kill()  # its end is told by its socket pair
+        self._watch = self._loop.call_later(self._silence_s / 4, self._look)
 
     def _retire(self, member: Member) -> None:
         del self._members[member.number]

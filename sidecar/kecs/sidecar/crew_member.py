@@ -41,7 +41,7 @@ class Member:
     ) -> None:
         self.number = number
         self.report = Report()
-        self.begun = loop.time()
+        self.begun = self.heard = loop.time()
         self._loop = loop
         self._put = put
         self._ended = ended
@@ -101,6 +101,7 @@ class Member:
             self._finish()
             self._ended(self)
             return
+        self.heard = self._loop.time()
         self._said += data
         if len(self._said) > _LINE_MAX:
             self.kill()

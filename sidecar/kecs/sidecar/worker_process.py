@@ -24,6 +24,8 @@ from kecs.sidecar.service import Sidecar
 from kecs.sidecar.shared_names import SharedNames
 
 _SAY_S: Final = 0.5
+ANYWAY_S: Final = 5.0
+"""A worker that has nothing to say says so: its supervisor ends one that is silent."""
 _ORPHAN_S: Final = 5.0
 """How long requests may take to finish when the supervisor is gone."""
 
@@ -61,6 +63,7 @@ class Worker:
         self._drain_s = _ORPHAN_S
         self._heard = bytearray()
         self._last = self._unsent = b""
+        self._said = 0.0
         self.sidecar = Sidecar(
             SidecarConfig.from_mapping(settings["config"]),
             _intermediate(settings),
@@ -104,11 +107,13 @@ class Worker:
                 self.sidecar.renew(renewed)
 
     def _say(self) -> None:
-        """Tell how it stands, if that has changed since, and as soon as the supervisor takes it."""
+        """Tell how it stands, if that has changed since or was told long ago, as soon as the supervisor takes it."""
         if not self._unsent:
             said = json.dumps(self.sidecar.report(), separators=(",", ":")).encode() + b"\n"
-            if said != self._last:
+            now = self._loop.time()
+            if said != self._last or now - self._said > ANYWAY_S:
                 self._last = self._unsent = said
+                self._said = now
         with contextlib.suppress(OSError):  # not now; or it is gone, which its end of the pair tells
             while self._unsent:
                 self._unsent = self._unsent[self._control.send(self._unsent) :]
