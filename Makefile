@@ -3,7 +3,7 @@ VENV_PYTHON := .venv/bin/python
 # Most tests wait for processes: two at a time take little more than half as long, on two cores as well.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate golden lock images e2e bench bench-quick bench-rotation clean
+.PHONY: help setup demo test check format generate golden lock images e2e bench bench-quick bench-rotation kill soak fuzz clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,6 +57,15 @@ bench-rotation: setup  ## new connections of every TLS stack at hand while a roo
 	@scripts/setup.sh --clients
 	@benchmarks/rotation_clients/install.sh
 	$(VENV_PYTHON) benchmarks/rotation.py
+
+kill: setup  ## everything is killed, filled up or lied to under load: how long until calls go well again
+	$(VENV_PYTHON) -m pytest -q -s -p no:xdist tests/kill
+
+soak: setup  ## a quarter of an hour of everything at once: memory, descriptors, tasks must not grow; see docs/performance/soak.md
+	nice -n 5 $(VENV_PYTHON) benchmarks/soak.py --minutes $(or $(MINUTES),15) --page docs/performance/soak.md --json docs/performance/soak.json
+
+fuzz: setup  ## parsers of client bytes, guided by coverage, SECONDS each
+	$(VENV_PYTHON) tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 clean:  ## remove what set-up and tests made
 	rm -rf .venv .cache tests/clients/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -170,14 +170,19 @@ class Engine:
         self._send(json.dumps(facts).encode() + b"\n")
 
     def _send(self, line: bytes) -> None:
-        pipe = self._process.stdin if self._process is not None else None
-        if pipe is None:
+        process = self._process
+        if process is None or process.stdin is None:
             return
+        descriptor = process.stdin.fileno()
+        os.set_blocking(descriptor, False)
         try:
-            pipe.write(line)
-            pipe.flush()
+            taken = os.write(descriptor, line)
+        except BlockingIOError:
+            taken = 0
         except OSError:
             return  # it has ended, which its output tells
+        if taken < len(line):
+            process.kill()  # it stands still: many lines wait for it, and the others' connections must not
 
     # hearing
 
