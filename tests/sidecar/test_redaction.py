@@ -133,6 +133,25 @@ def replace_target(target: str) -> Exchange:
     return replace(exchange, request=replace(exchange.request, target=target.encode()))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":"v",":secret":"SqSomething7x"}',
+        b'{"\\u0070assword":"SqSomething7x"}',
+        b'{"a" : "{\\"password\\": \\"SqSomething7x\\"}"}',
+        b'["x", " [{\\"token\\":\\"SqSomething7x\\"}]"]',
+        b'{"Name":"DB_PASSWORD","Value":"SqSomething7x"}',
+        '{"\u00e9":1,"Password":"SqSomething7x"}'.encode(),
+        '{"Password":"SqSomething7x"}'.encode("utf-16"),
+        b'{"n":1}\n{"password":"SqSomething7x"}\n',
+    ],
+)
+def test_no_way_of_writing_json_hides_a_secret(text: bytes) -> None:
+    found = body(Case(service="x", operation="Y", asked=lambda _: text))
+    assert b"SqSomething7x" not in found
+    assert "SqSomething7x".encode("utf-16-le") not in found
+
+
 def test_a_secret_that_was_seen_is_left_out_everywhere_from_then_on() -> None:
     redactor = Redactor()
     redactor.redact(CASES["secretsmanager GetSecretValue"].exchange("correct horse/battery"))

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape  # writing only: nothing is parsed
 
 from kecs.aws.head import Fields
 from kecs.sidecar.redaction_bodies import REDACTED, Body
-from kecs.sidecar.redaction_names import FIELDS, PARAMETERS, Members, normal
+from kecs.sidecar.redaction_names import FIELDS, PARAMETERS, members_of, normal
 
 _MARK: Final = REDACTED.encode()
 _KNOWN_MAX: Final = 1024
@@ -33,8 +33,8 @@ _SIGNED: Final = re.compile(
 )
 _SIGNED_BY: Final = re.compile(rb"(X-Amz-Credential(?:=|%3D|%253D))([A-Za-z0-9_]{4})[A-Za-z0-9_]+", re.IGNORECASE)
 _LOOKS: Final = (
-    re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)+"),
-    re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)+"),
+    re.compile(rb"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(rb"k8s-aws-v1\.[A-Za-z0-9_-]+"),
 )
 _SIGNATURE: Final = re.compile(rb"(Signature=)[^,\s]+")
@@ -110,7 +110,7 @@ class Redactor:
 
     def redact(self, exchange: Exchange) -> Exchange:
         """Return the exchange without its secrets."""
-        body = Body(Members(exchange.service, exchange.operation), self.learn)
+        body = Body(members_of(exchange.service, exchange.operation), self.learn)
         request = exchange.request
         request = replace(
             request,
@@ -188,21 +188,26 @@ class Redactor:
     # everywhere
 
     def _hidden(self, exchange: Exchange) -> Exchange:
-        request = exchange.request
+        request, response = exchange.request, exchange.response
+        seen = b"\0".join(_all(exchange))
+        found = [secret for secret in self._known if secret in seen]
+
+        def fields(given: Fields) -> Fields:
+            return tuple((name, _without(value, found)) for name, value in given)
+
+        def body(given: bytes | None) -> bytes | None:
+            return None if given is None else _without(given, found)
+
         request = replace(
-            request,
-            target=self.hide(request.target),
-            fields=self._hidden_fields(request.fields),
-            body=self._hidden_body(request.body),
+            request, target=_without(request.target, found), fields=fields(request.fields), body=body(request.body)
         )
-        response = exchange.response
         if response is not None:
             response = replace(
                 response,
-                reason=self.hide(response.reason),
-                fields=self._hidden_fields(response.fields),
-                body=self._hidden_body(response.body),
-                trailers=self._hidden_fields(response.trailers),
+                reason=_without(response.reason, found),
+                fields=fields(response.fields),
+                body=body(response.body),
+                trailers=fields(response.trailers),
             )
         return replace(
             exchange,
@@ -210,14 +215,8 @@ class Redactor:
             response=response,
             error=self.hide_text(exchange.error),
             comment=self.hide_text(exchange.comment),
-            messages=tuple(replace(one, body=self.hide(one.body)) for one in exchange.messages),
+            messages=tuple(replace(one, body=_without(one.body, found)) for one in exchange.messages),
         )
-
-    def _hidden_fields(self, fields: Fields) -> Fields:
-        return tuple((name, self.hide(value)) for name, value in fields)
-
-    def _hidden_body(self, body: bytes | None) -> bytes | None:
-        return None if body is None else self.hide(body)
 
     def hide_text(self, text: str) -> str:
         """Return a text without secrets that are known, and without what looks like one."""
@@ -225,18 +224,32 @@ class Redactor:
 
     def hide(self, data: bytes) -> bytes:
         """Return bytes without secrets that are known, and without what looks like one."""
-        if not data:
-            return data
-        data = _SIGNED_BY.sub(rb"\1\2" + _MARK, _SIGNED.sub(rb"\1" + _MARK, data))
-        for looks in _LOOKS:
-            data = looks.sub(_MARK, data)
-        for secret in self._known:
-            if secret in data:
-                data = data.replace(secret, _MARK)
+        return _without(data, self._known)
+
+
+def _all(exchange: Exchange) -> Iterable[bytes]:
+    """Return all in an exchange that may repeat a secret."""
+    request, response = exchange.request, exchange.response
+    yield from (request.target, request.body or b"", *(value for _, value in request.fields))
+    yield from (one.body for one in exchange.messages)
+    if response is not None:
+        yield from (response.reason, response.body or b"", *(value for _, value in response.fields + response.trailers))
+
+
+def _without(data: bytes, secrets: Iterable[bytes]) -> bytes:
+    if not data:
         return data
+    if b"=" in data or b"3D" in data:
+        data = _SIGNED_BY.sub(rb"\1\2" + _MARK, _SIGNED.sub(rb"\1" + _MARK, data))
+    for looks in _LOOKS:
+        data = looks.sub(_MARK, data)
+    for secret in secrets:
+        if secret in data:
+            data = data.replace(secret, _MARK)
+    return data
 
 
-_ANY: Final = Members("none", "none")
+_ANY: Final = members_of("none", "none")
 
 
 def _key_shown(found: re.Match[bytes]) -> bytes:

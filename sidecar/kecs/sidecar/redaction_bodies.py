@@ -18,6 +18,10 @@ REDACTED: Final = "REDACTED"
 UNREADABLE: Final = b"REDACTED: this body could not be read as what it says it is"
 _NESTED_MAX: Final = 6
 _TAG: Final = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+_JSON_NAMES: Final = re.compile(rb'"(?=((?:[^"\\]|\\.)*)"\s*:)')
+_JSON_INNER: Final = re.compile(rb'"\s*[\[{]')
+"""A text that may be JSON itself."""
+_XML_NAMES: Final = re.compile(rb"<(?:[^\s<>/:!?]+:)?([^\s<>/:!?]+)")
 _CHUNK: Final = re.compile(rb"(chunk-signature=|x-amz-trailer-signature:)[0-9A-Za-z]+")
 
 _FORM: Final = PARAMETERS - {"policy"}
@@ -79,11 +83,20 @@ class Body:
     # JSON and CBOR
 
     def _json(self, data: bytes) -> bytes:
-        if not data.strip():
+        if not data.strip() or not self._worth_reading(data):
             return data
         lines = data.splitlines() if data.count(b"\n") and not _is_json(data) else [data]
         # One value, or one on each line (S3 Select, logs).
         return b"\n".join(self._json_value(line) if line.strip() else line for line in lines)
+
+    def _worth_reading(self, data: bytes) -> bool:
+        """Tell whether JSON may hold a secret, without reading all of it: most has none, and may be long."""
+        names = set(_JSON_NAMES.findall(data))
+        odd = not data.isascii() or any(b"\\" in name for name in names) or b"\0" in data
+        if odd or _JSON_INNER.search(data) is not None or self._members.any_secret(map(bytes.decode, names)):
+            return True
+        json.loads(data)  # what is no JSON may have names that were not found
+        return False
 
     def _json_value(self, data: bytes) -> bytes:
         found = self._tree(json.loads(data, object_pairs_hook=_object), 0)
@@ -214,7 +227,7 @@ class Body:
     # XML
 
     def _xml(self, data: bytes) -> bytes:
-        if not data.strip():
+        if not data.strip() or not self._tells_xml(data):
             return data
         found, at = [], 0
         for start, end in sorted(set(self._spans(_parsed(data)))):
@@ -225,6 +238,9 @@ class Body:
             found += [data[at:start], REDACTED.encode()]
             at = end
         return b"".join(found) + data[at:]
+
+    def _tells_xml(self, data: bytes) -> bool:
+        return not data.isascii() or self._members.any_secret(map(bytes.decode, set(_XML_NAMES.findall(data))))
 
     def _spans(self, node: "_Node") -> Iterable[tuple[int, int]]:
         texts = {child.name: child.text.strip() for child in node.children if not child.children}

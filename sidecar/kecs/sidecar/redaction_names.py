@@ -139,9 +139,15 @@ _PLAIN_TYPES: Final = frozenset({"String", "StringList"})
 _PARAMETERS: Final = ("GetParameter", "PutParameter")
 
 
+_JUDGED_MAX: Final = 4096
+
+
 def normal(name: str) -> str:
     """Spell a name without case and punctuation."""
     return name[:_PUNCTUATED_MAX].lower().translate(_PUNCTUATION)
+
+
+_normal: Final = lru_cache(4096)(normal)
 
 
 @lru_cache(4096)
@@ -166,21 +172,43 @@ class Members:
     def __init__(self, service: str, operation: str) -> None:
         self._own = _members(service, operation)
         self._parameters = service in ("ssm", "") and (not operation or operation.startswith(_PARAMETERS))
+        self._judged: dict[tuple[str, bool], bool] = {}
 
     def secret(self, name: str, *, text: bool) -> bool:
         """Tell whether what stands under this name is secret; `text`: it is a text, no object or list."""
-        plain = normal(name)
-        return plain in self._own or _ends_as_a_secret(plain) or (text and plain.endswith(_SCALAR_ENDS))
+        known = self._judged.get((name, text))
+        if known is None:
+            plain = normal(name)
+            known = plain in self._own or _ends_as_a_secret(plain) or (text and plain.endswith(_SCALAR_ENDS))
+            if len(self._judged) >= _JUDGED_MAX:
+                self._judged.clear()
+            self._judged[name, text] = known
+        return known
 
     def beside(self, texts: Mapping[str, str]) -> Iterable[str]:
         """Return the names of an object's members that are secret because of what stands beside them.
 
         `texts`: the members that are texts, under their own names.
         """
-        plain = {normal(name): name for name in texts}
-        for said, meant in PAIRS:
-            if said in plain and meant in plain and self.secret(texts[plain[said]], text=True):
-                yield plain[meant]
+        if len(texts) > 1:
+            plain = {_normal(name): name for name in texts}
+            for said, meant in PAIRS:
+                if said in plain and meant in plain and self.secret(texts[plain[said]], text=True):
+                    yield plain[meant]
         # A parameter that does not say that it is public may be a SecureString.
         if self._parameters and "Value" in texts and texts.get("Type") not in _PLAIN_TYPES:
             yield "Value"
+
+    def any_secret(self, names: Iterable[str]) -> bool:
+        """Tell whether a message with members of these names may hold a secret."""
+        names = set(names)
+        plain = {normal(name) for name in names}
+        return (
+            (self._parameters and "Value" in names)
+            or any(said in plain and meant in plain for said, meant in PAIRS)
+            or any(self.secret(name, text=True) for name in names)
+        )
+
+
+members_of: Final = lru_cache(256)(Members)
+"""Return the members of an operation; made once for each."""
