@@ -19,6 +19,7 @@ from kecs.relay.transfer import Means, Transfer
 _KEEP: Final = ((b"Connection", b"keep-alive"),)
 _CLOSE: Final = ((b"Connection", b"close"),)
 _OVERHEAD_MAX: Final = 65536
+_NO_HEAD: Final = RequestHead(method=b"", target=b"", fields=())
 _FIELDS_TOO_LARGE: Final = 431
 _REASONS: Final = {
     200: b"OK", 201: b"Created", 204: b"No Content", 206: b"Partial Content", 301: b"Moved Permanently", 302: b"Found",
@@ -194,8 +195,7 @@ class Session:
         return self._state is not _State.LINGER
 
     def _new_exchange(self) -> Exchange:
-        head = RequestHead(method=b"", target=b"", fields=())
-        return Exchange(connection=self._connection, name=self.name, head=head, started=time.monotonic())
+        return Exchange(connection=self._connection, name=self.name, head=_NO_HEAD, started=time.monotonic())
 
     def _accept(self, request: Request) -> None:
         exchange = self._exchange or self._new_exchange()
