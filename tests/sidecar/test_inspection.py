@@ -331,6 +331,17 @@ def test_bodies_without_a_length_are_recorded_too(tmp_path: Path) -> None:
     assert entries[0]["request"]["postData"]["text"] == "hello"
 
 
+def test_long_bodies_are_counted_and_not_kept(tmp_path: Path) -> None:
+    record = str(tmp_path / "calls.har")
+    prepare(record, creator="test")
+    with backend([]) as port, laboratory(tmp_path, port=port, engine="watch", record=record) as lab:
+        assert call(lab, S3, "PUT", "/k", b"x" * 3_000_000).body == b'{"bytes": 3000000}'
+    (entry,) = json.loads(Path(record).read_bytes())["log"]["entries"]
+    assert entry["request"]["bodySize"] == 3_000_000
+    assert "too long" in entry["request"]["comment"]
+    assert "postData" not in entry["request"]
+
+
 def test_an_event_stream_passes_as_it_comes_and_is_shown_frame_by_frame(tmp_path: Path) -> None:
     """The second event is sent when the client has the first: nothing waits for the end of the answer."""
     names = ["InitialResponse", "SubscribeToShardEvent"]

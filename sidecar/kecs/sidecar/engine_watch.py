@@ -72,6 +72,11 @@ class Copy:
         return data
 
     @property
+    def size(self) -> int:
+        """Return how many bytes have passed."""
+        return self._size
+
+    @property
     def whole(self) -> bytes | None:
         """Return the body; None when it was too long to be kept."""
         return b"".join(self._parts) if self._size <= _SHOWN_MAX else None

@@ -18,8 +18,6 @@ from kecs.sidecar.routes import ENGINE_FIELD
 
 CALL: Final = "aws"
 """A flow's metadata has the call here: service, operation, region, account, resource."""
-_SEEN: Final = "kecs_bytes"
-"""And here how many bytes of a body went by that was not kept: of the request, of the response."""
 _OWN_CODING: Final = "aws-chunked"
 
 
@@ -39,23 +37,17 @@ def title(call: Call) -> str:
     return " ".join(part for part in (call.service or call.host, call.operation, call.region) if part)
 
 
-def note_passed(flow: http.HTTPFlow, *, response: bool, count: int) -> None:
-    """Remember how much of a body went by."""
-    flow.metadata.setdefault(_SEEN, [0, 0])[response] += count
-
-
 def exchange_of(flow: http.HTTPFlow) -> Exchange:
     """Return what is to be said of a flow, however far it has come. Bodies lose their content coding."""
     call = call_of(flow)
-    passed = flow.metadata.get(_SEEN, (0, 0))
     messages = flow.websocket.messages if flow.websocket is not None else ()
     return Exchange(
         service=call.service,
         operation=call.operation,
         region=call.region,
         comment=flow.comment,
-        request=_request(flow, passed[0]),
-        response=_response(flow.response, passed[1]) if flow.response is not None else None,
+        request=_request(flow),
+        response=_response(flow.response) if flow.response is not None else None,
         error=flow.error.msg if flow.error is not None else "",
         messages=tuple(
             Message(
@@ -66,7 +58,7 @@ def exchange_of(flow: http.HTTPFlow) -> Exchange:
     )
 
 
-def _request(flow: http.HTTPFlow, passed: int) -> Request:
+def _request(flow: http.HTTPFlow) -> Request:
     asked = flow.request
     return Request(
         method=asked.data.method,
@@ -77,24 +69,29 @@ def _request(flow: http.HTTPFlow, passed: int) -> Request:
         version=asked.http_version,
         fields=_fields(asked),
         body=_body(asked),
-        size=len(asked.raw_content) if asked.raw_content is not None else passed,
+        size=_size(asked),
         started=asked.timestamp_start,
         ended=asked.timestamp_end or asked.timestamp_start,
     )
 
 
-def _response(answered: http.Response, passed: int) -> Response:
+def _response(answered: http.Response) -> Response:
     return Response(
         status=answered.status_code,
         reason=answered.data.reason,
         version=answered.http_version,
         fields=_fields(answered),
         body=_body(answered),
-        size=len(answered.raw_content) if answered.raw_content is not None else passed,
+        size=_size(answered),
         started=answered.timestamp_start,
         ended=answered.timestamp_end or answered.timestamp_start,
         trailers=tuple(answered.data.trailers.fields) if answered.data.trailers else (),
     )
+
+
+def _size(message: http.Message) -> int:
+    """Return how long a body was on the wire; one that was too long to be kept was counted as it passed."""
+    return len(message.raw_content) if message.raw_content is not None else int(getattr(message.stream, "size", 0))
 
 
 def _fields(message: http.Message) -> Fields:
