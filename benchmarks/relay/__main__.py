@@ -22,7 +22,7 @@ from benchmarks.relay.site import Running, Site, emulate, site
 _USUAL = {
     "arms": (list(ARMS.values()), [ARMS[name] for name in (REFERENCE, OURS)]),
     "loads": (list(LOADS.values()), [LOADS[name] for name in QUICK]),
-    "rounds": (5, 2),
+    "rounds": (5, 3),
     "seconds": (2.0, 1.0),
 }
 """What is done unless told otherwise: all, and quickly."""

@@ -194,4 +194,14 @@ LOADS: Final = {
         Load(name="boto3", title="boto3: PutItem and GetItem, embedded emulator", measure=_boto3, backend=EMULATOR),
     )
 }
-QUICK: Final = ("small-c10", "small-c50", "tls-full", "tls-resumed", "down-256", "up-256", "pass-new", "start")
+QUICK: Final = (
+    "small-c10",
+    "small-c50",
+    "tls-full",
+    "tls-resumed",
+    "down-256",
+    "up-256",
+    "pass-new",
+    "pass-256",
+    "start",
+)
