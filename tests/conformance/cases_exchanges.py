@@ -36,6 +36,8 @@ _MORE: Final = (*same(get(b"/next")), *back(OK))
 _ANEW: Final = (OPENS, arrives(get(b"/next")), *back(OK))
 _EXPECTS: Final = request(b"PUT /k", b"Expect: 100-continue", b"Content-Length: 5")
 _CHUNKS_EXPECTED: Final = request(b"PUT /k", b"Expect: 100-continue", b"Transfer-Encoding: chunked")
+_ODDLY: Final = request(b"PUT /k", b"EXPECT: 100-Continue", b"Content-Length: 5")
+_TWICE: Final = request(b"PUT /k", b"Expect: 100-continue", b"Expect: 100-continue", b"Content-Length: 5")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _EMPTY: Final = b"Content-Length: 0"
 
@@ -132,6 +134,43 @@ EXPECT: Final = Group(
                     *back(OK),
                     *_MORE,
                 ),
+            ),
+        ),
+        Case(
+            name="in another case",
+            steps=(
+                *same(_ODDLY),
+                *back(_CONTINUE),
+                *same(b"hello"),
+                *back(OK),
+                *_MORE,
+            ),
+            differs=_looked_at(
+                sends(_ODDLY), gets(_CONTINUE), sends(b"hello"), arrives(_ODDLY + b"hello"), *back(OK), *_MORE
+            ),
+        ),
+        Case(
+            name="twice",
+            steps=(
+                *same(_TWICE + b"hello"),
+                *back(OK),
+                *_MORE,
+            ),
+            differs=_looked_at(
+                sends(_TWICE + b"hello"), gets(_CONTINUE), arrives(_TWICE + b"hello"), *back(OK), *_MORE
+            ),
+        ),
+        Case(
+            name="of HTTP/1.0 means nothing",
+            steps=(
+                *same(
+                    request(
+                        b"PUT /k", b"Expect: 100-continue", b"Content-Length: 5", version=b"HTTP/1.0", body=b"hello"
+                    )
+                ),
+                answers(OK),
+                gets(response(b"200 OK", b"Content-Length: 2", b"Connection: close", body=b"ok")),
+                ENDED,
             ),
         ),
         Case(

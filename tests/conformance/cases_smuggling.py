@@ -179,6 +179,70 @@ HEADS: Final = Group(
 )
 
 
+def _kept(name: str, data: bytes, *, arriving: bytes = b"", answer: bytes = OK) -> Case:
+    """Have a request that looks odd carried as the one that it is, and the connection go on."""
+    more = (sends(get(b"/next")), arrives(get(b"/next")), *back(OK))
+    return Case(name=name, steps=(sends(data), arrives(arriving or data), *back(answer), *more))
+
+
+_BODY: Final = b"Content-Length: %d" % len(_INSIDE)
+_IN_CHUNKS: Final = b"%x\r\n%b\r\n0\r\n\r\n" % (len(_INSIDE), _INSIDE)
+
+_ZEROS: Final = request(b"PUT /k", b"Content-Length: 0005")
+
+HARMLESS: Final = Group(
+    title="Smuggling: what is no trick",
+    about="A body that looks like a request is a body, whatever the method, and nobody else takes it for one.",
+    cases=(
+        _kept("0.CL: a GET with a body that is a request", request(b"GET /k", _BODY, body=_INSIDE)),
+        _kept("a GET with such a body in chunks", request(b"GET /k", _CODING, body=_IN_CHUNKS)),
+        _kept("a DELETE with such a body", request(b"DELETE /k", _BODY, body=_INSIDE)),
+        _kept(
+            "a HEAD with such a body",
+            request(b"HEAD /k", _BODY, body=_INSIDE),
+            answer=response(b"200 OK", b"Content-Length: 9"),
+        ),
+        _kept("an OPTIONS with such a body", request(b"OPTIONS *", _BODY, body=_INSIDE)),
+        Case(
+            name="a length with zeros in front",
+            steps=(*same(_ZEROS + b"hello"), *back(OK), *same(get(b"/next")), *back(OK)),
+            differs=(
+                differs(ENGINE, "mitmproxy refuses it, which RFC 9110 lets senders write", sends(_ZEROS), refused(400)),
+            ),
+        ),
+        _kept("Chunked in another case", request(b"PUT /k", b"TRANSFER-encoding: ChunKed", body=_IN_CHUNKS)),
+        _kept(
+            "a tab before chunked",
+            request(b"PUT /k", b"Transfer-Encoding:\tchunked", body=_IN_CHUNKS),
+            arriving=request(b"PUT /k", _CODING, body=_IN_CHUNKS),
+        ),
+        _kept(
+            "a tab after a length",
+            request(b"PUT /k", b"Content-Length: 5\t", body=b"hello"),
+            arriving=request(b"PUT /k", _FIVE, body=b"hello"),
+        ),
+        _kept(
+            "names that an underscore makes look alike",
+            request(b"PUT /k", _FIVE, b"Transfer_Encoding: chunked", b"Content_Length: 9", body=b"hello"),
+        ),
+        _kept(
+            "names that begin alike",
+            request(b"PUT /k", _FIVE, b"Transfer-Encodin: chunked", b"Content-Lengths: 9", b"X-Host: a", body=b"hello"),
+        ),
+        Case(
+            name="an empty line between requests",
+            steps=(
+                sends(request(b"PUT /k", _FIVE, body=b"hello") + b"\r\n" + get(b"/next")),
+                arrives(request(b"PUT /k", _FIVE, body=b"hello")),
+                *back(OK),
+                arrives(get(b"/next")),
+                *back(OK),
+            ),
+        ),
+    ),
+)
+
+
 def _chunk(name: str, body: bytes) -> Case:
     """Have a malformed body refused, wherever that comes to light."""
     return Case(name=name, steps=(sends(request(b"PUT /k", _CODING, body=body + _INSIDE)), BROKEN_REQUEST))
@@ -325,4 +389,4 @@ RESPONSES: Final = Group(
     ),
 )
 
-GROUPS: Final = (LENGTHS, HEADS, CHUNKS, RESPONSES)
+GROUPS: Final = (LENGTHS, HEADS, CHUNKS, HARMLESS, RESPONSES)

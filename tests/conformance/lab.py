@@ -1,6 +1,7 @@
 """A relay and the second engine on one loop, and a decider that changes nothing: what differs is the proxy's doing."""
 
 import asyncio
+import select
 import socket
 import threading
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from kecs.sidecar.engine_origin import read_mark
 from kecs.sidecar.routes import ENGINE_FIELD
 
 _HEAD_MAX = 65536
-_DESTINATION = Address("203.0.113.9", 443)
 _BACK = "engine"
 
 
@@ -81,6 +81,8 @@ class Lab:
         self._with_engine = engine
         self._limits = limits
         self._root, self._intermediate = _authority()
+        self._trap = socket.create_server(("127.0.0.1", 0))
+        """The original destination of everything. Nobody is to connect to it."""
         self._started, self._stop = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
         self._address = Address("", 0)
@@ -93,7 +95,7 @@ class Lab:
         relay = Relay(self.decider, contexts=contexts, config=RelayConfig(**limits))
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._address = Address(*listener.getsockname()[:2])
-        relay.listen(listener, original_destination=lambda _: _DESTINATION)
+        relay.listen(listener, original_destination=lambda _: Address(*self._trap.getsockname()[:2]))
         engine = None
         if self._with_engine:
             engine = self.decider.engine = Engine(
@@ -118,6 +120,8 @@ class Lab:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
+        with self._trap:
+            assert not select.select([self._trap], [], [], 0)[0], "the original destination was dialled"
 
     def towards(self, port: int, way: Way) -> None:
         """Have further requests go to a backend, by a way."""
