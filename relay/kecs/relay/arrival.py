@@ -251,18 +251,19 @@ class Arrival:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         self.peeked = peeked
         self._look = Look.PEEK
-        self.verdict = self._floor.decider.connection(self.connection, peeked)
+        self.verdict = self._allowed(self._floor.decider.connection(self.connection, peeked))
         server, self._server = self._server, None
         if server is not None and not isinstance(self.verdict, Pass):
             server.close()
             server = None
         self._act(self.verdict, server)
 
+    def _allowed(self, verdict: Verdict) -> Verdict:
+        """Return the verdict; above a limit only who can be told so is served."""
+        over = self.limit is not None and isinstance(verdict, Pass | Handover | Give)
+        return Refuse(reason=self.limit or "") if over else verdict
+
     def _act(self, verdict: Verdict, server: socket.socket | None) -> None:
-        if self.limit is not None and isinstance(verdict, Pass | Handover | Give):
-            self.verdict = Refuse(reason=self.limit)
-            self.abort(self.limit)
-            return
         match verdict:
             case Pass():
                 if self.proxied:
