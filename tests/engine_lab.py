@@ -35,6 +35,7 @@ from kecs.sidecar.engine_tls import Leaves
 
 S3: Final = "b.s3.eu-west-1.amazonaws.com"
 OURS, STOCK = "ours", "stock"
+OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ORIGIN: Final = Origin(client=Address("10.1.2.3", 40001), destination=Address("203.0.113.9", 443))
 
 

@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import Any
 
 import pytest
-from engine_lab import OURS, S3, STOCK, Raw, StockHooks, backend, engine
+from engine_lab import OK, OURS, S3, STOCK, Raw, StockHooks, backend, engine
 from hyperframe.frame import GoAwayFrame
 from mitmproxy.proxy.layers.http import HttpLayer
 from sidecar_service_lab import PATIENCE_S
@@ -25,7 +25,6 @@ from kecs.sidecar.engine_http2 import STREAM_WINDOW
 from kecs.sidecar.engine_process import Nobody, Options
 
 BOTH = pytest.mark.parametrize("kind", [OURS, STOCK])
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 TESTED = "12.2.3"
 
 

@@ -6,13 +6,12 @@ import threading
 
 import h2.errors
 import pytest
-from engine_lab import OURS, S3, Backend, Http2, Raw, backend, engine
+from engine_lab import OK, OURS, S3, Backend, Http2, Raw, backend, engine
 from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, SettingsFrame, WindowUpdateFrame
 from sidecar_service_lab import PATIENCE_S
 
 from kecs.sidecar.engine_http2 import STREAM_WINDOW, STREAMS_MAX, Allowance
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.amazon.eventstream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
