@@ -47,7 +47,7 @@ e2e: setup  ## the cases of tests/e2e on the cluster that KUBECONFIG names; see 
 	@test -n "$$KUBECONFIG" || { echo 'error: KUBECONFIG is not set'; echo; echo 'hint: name the cluster to test on: it is installed into and uninstalled from'; exit 2; }
 	KECS_E2E=1 $(VENV_PYTHON) -m pytest -q -x -o addopts= --import-mode=importlib -p no:anyio tests/e2e $(E2E_ARGS)
 
-bench: setup  ## the relay beside nginx, haproxy and mitmdump: a quarter of an hour; writes docs/performance/relay.*
+bench: setup  ## the relay beside nginx, haproxy and mitmdump: twenty minutes; writes docs/performance/relay.*
 	$(VENV_PYTHON) -m benchmarks.relay --json docs/performance/relay.json --page docs/performance/relay.md $(BENCH_ARGS)
 
 bench-quick: setup  ## less of it, printed; BENCH_ARGS="--arms ours,nginx-sni --loads small-c10" for one comparison

@@ -106,7 +106,7 @@ def _rounds(load: Load, running: Sequence[Running], options: argparse.Namespace)
     if load.warm:
         for one in able:
             _measured(load, one, min(1, options.seconds))
-    for number in range(min(options.rounds, load.rounds_max)):
+    for number in range(min(options.rounds * load.times, load.rounds_max)):
         for one in order(able, number):
             sample = _measured(load, one, options.seconds, number)
             told = " ".join(f"{key}={value:.4g}" for key, value in sample.values.items())

@@ -1,17 +1,16 @@
-"""A boto3 program that calls DynamoDB for a while. Runs inside a pod, by its path: ENDPOINT SECONDS."""
+"""A boto3 program that calls DynamoDB when told to. Runs inside a pod, by its path: ENDPOINT."""
 
 import contextlib
 import json
 import sys
 import time
-from itertools import count
 from typing import Any
 
 import boto3
 
 
 def main() -> None:
-    """Warm up, call until the time is over, print how it went."""
+    """Be ready; for each number on standard input, call for so many seconds and say how it went."""
     db = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=sys.argv[1] or None)
     with contextlib.suppress(db.exceptions.ResourceInUseException):
         db.create_table(
@@ -20,35 +19,32 @@ def main() -> None:
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         )
-    _calls(db, 50)
+    _calls(db, 20)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(_measured(db, float(line))), flush=True)
+
+
+def _measured(db: Any, seconds: float) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
-    operations = 0
-    latencies = []
-    for number in count():
-        began = time.perf_counter()
-        if began - wall > float(sys.argv[2]):
-            break
-        operations += _calls(db, 1, number)
+    latencies: list[float] = []
+    while (began := time.perf_counter()) - wall < seconds:
+        _calls(db, 1, len(latencies))
         latencies.append((time.perf_counter() - began) / 2)
-    latencies.sort()
-    print(
-        json.dumps(
-            {
-                "requests": operations,
-                "rate": operations / (time.perf_counter() - wall),
-                "client_cpu_us": (time.process_time() - cpu) / operations * 1e6,
-                "p50_ms": latencies[len(latencies) // 2] * 1000,
-            }
-        )
-    )
+    operations = 2 * len(latencies)
+    return {
+        "requests": operations,
+        "rate": operations / (time.perf_counter() - wall),
+        "client_cpu_us": (time.process_time() - cpu) / operations * 1e6,
+        "p50_ms": sorted(latencies)[len(latencies) // 2] * 1000,
+    }
 
 
-def _calls(db: Any, pairs: int, first: int = 0) -> int:
+def _calls(db: Any, pairs: int, first: int = 0) -> None:
     for number in range(first, first + pairs):
         item = {"id": {"S": str(number % 50)}, "v": {"S": "x" * 200}}
         db.put_item(TableName="bench", Item=item)
         db.get_item(TableName="bench", Key={"id": {"S": str(number % 50)}})
-    return 2 * pairs
 
 
 if __name__ == "__main__":
