@@ -18,7 +18,6 @@ from engine_lab import backend as raw_backend
 from sidecar_lab import connection
 from sidecar_service_lab import PATIENCE_S, Lab, authority, backend, laboratory
 
-
 BIG = 64 << 20
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 """The next request comes over a connection of its own."""
