@@ -157,6 +157,8 @@ def requestheaders(flow):
     print("SEEN", json.dumps(seen))
 
 def request(flow):
+    assert flow.comment.startswith("s3 ")
+    flow.comment = "mine"
     if flow.metadata["aws"]["operation"] == "PutObject":
         flow.request.content = b"changed"
         flow.request.headers["x-amz-meta-by"] = "addon"
@@ -174,7 +176,9 @@ def test_an_addon_sees_calls_as_they_were_made_and_may_change_them(
     got: list[Got] = []
     addon = tmp_path / "addon.py"
     addon.write_text(CURIOUS)
-    settings: dict[str, object] = {"engine": "watch", "addons": (str(addon),)}
+    record = tmp_path / "calls.har"
+    prepare(str(record), creator="test")
+    settings: dict[str, object] = {"engine": "watch", "addons": (str(addon),), "record": str(record)}
     with backend(got) as port, laboratory(tmp_path, port=port, **settings) as lab:
         event(lab, "engine_started")
         assert call(lab, S3, "PUT", "/k", b"12345").body == b'{"bytes": 7}'
@@ -185,6 +189,7 @@ def test_an_addon_sees_calls_as_they_were_made_and_may_change_them(
     assert [one["url"] for one in seen] == [f"https://{S3}/k"] * 2
     assert seen[0]["aws"]["operation"] == "PutObject"
     assert {name.lower() for name in seen[0]["fields"]} == {"host", "accept-encoding", "content-length"}
+    assert [one["comment"] for one in json.loads(record.read_bytes())["log"]["entries"]] == ["mine", "mine"]
 
 
 STRAYING = """
@@ -257,6 +262,8 @@ def test_the_documents_addon_does_what_it_says(tmp_path: Path) -> None:
         pytest.param("x = 1\nimport nonesuch\n", 2, "ModuleNotFoundError: No module named 'nonesuch'", id="an import"),
         pytest.param("\n\nraise SystemExit('no')\n", 3, "SystemExit: no", id="an exit"),
         pytest.param("def f():\n    return 1 / 0\nf()\n", 2, "ZeroDivisionError: division by zero", id="an error"),
+        pytest.param("def load(loader):\n    loader.no()\n", 2, "AttributeError", id="an error when it is added"),
+        pytest.param("class Core:\n    pass\naddons = [Core()]\n", 0, "already exists", id="a name that is taken"),
     ],
 )
 def test_an_addon_that_can_not_be_loaded_is_told_of_by_its_line(
@@ -267,7 +274,8 @@ def test_an_addon_that_can_not_be_loaded_is_told_of_by_its_line(
     with backend([]) as port, laboratory(tmp_path, port=port, engine="watch", addons=(str(addon),)) as lab:
         failed = event(lab, "addon_failed")
         assert call(lab, S3, "PUT", "/k", b"1").status == 200
-    assert (failed["file"], failed["line"], failed["reason"]) == (str(addon), line, reason)
+    assert (failed["file"], failed["line"]) == (str(addon), line)
+    assert reason in failed["reason"]
 
 
 def test_an_addon_that_fails_at_a_call_is_told_of_once_and_the_call_goes_on(tmp_path: Path) -> None:

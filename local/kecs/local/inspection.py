@@ -85,9 +85,8 @@ def await_engine(reporter: Reporter, options: RunOptions) -> None:
 def _refusal(heard: Mapping[str, Any]) -> KecsError | None:
     match heard["event"]:
         case "addon_failed":
-            return UsageError(
-                f"--addon {heard['file']}, line {heard['line']}: {heard['reason']}", hint="nothing was run"
-            )
+            line = f", line {heard['line']}" if heard["line"] else ""
+            return UsageError(f"--addon {heard['file']}{line}: {heard['reason']}", hint="nothing was run")
         case "record_failed":
             return UsageError(f"{heard['reason']}", hint="nothing was run")
         case "engine_failed":

@@ -26,6 +26,7 @@ from kecs.sidecar.redaction import Exchange, Redactor
 
 CREATOR: Final = metadata.version("kecs")
 _HELD_MAX: Final = 1 << 20
+_TITLE: Final = "kecs_title"
 
 
 def say(event: str, **facts: object) -> None:
@@ -51,18 +52,31 @@ def way(environment: Mapping[str, str], port: int) -> dict[str, str]:
 
 def addons(settings: EngineSettings) -> list[object]:
     """Return the addon objects to load, in this order, after the engine's own."""
-
-    def tell(event: str, file: str, line: int, reason: str) -> None:
-        say(event, file=file, line=line, reason=reason)
-
     sys.stdout = sys.stderr  # what addons print is for people; descriptor 1 is for the sidecar
-    own = inspection_addons.load(settings.addons, tell)
+    own = inspection_addons.load(settings.addons, _tell)
     if own:
-        logging.getLogger().addHandler(inspection_addons.Errors(settings.addons, tell))
+        logging.getLogger().addHandler(inspection_addons.Errors(settings.addons, _tell))
     contentviews.add(Aws())
     recording = _recording(settings.record)
     page = Page() if settings.inspect else None
     return [Titles(), *own, Looker(page, recording, unredacted=settings.unredacted)]
+
+
+def install(master: Any, settings: EngineSettings) -> None:
+    """Add the addons to mitmproxy's master, those of the user that it takes; the others are told of."""
+    for addon in addons(settings):
+        try:
+            master.addons.add(addon)
+        except Exception as error:
+            path = getattr(addon, "__file__", None)
+            if path not in settings.addons:
+                raise
+            place = inspection_addons.place(error, (path,))
+            _tell("addon_failed", *place, inspection_addons.said(error))
+
+
+def _tell(event: str, file: str, line: int, reason: str) -> None:
+    say(event, file=file, line=line, reason=reason)
 
 
 def _recording(record: str) -> Recording | None:
@@ -88,7 +102,7 @@ class Titles:
 
     def _note(self, flow: http.HTTPFlow) -> None:
         call = call_of(flow)
-        known = flow.metadata.get(CALL)
+        ours = flow.metadata.get(_TITLE, "")
         flow.metadata[CALL] = {
             "service": call.service,
             "operation": call.operation,
@@ -96,8 +110,8 @@ class Titles:
             "account": call.account,
             "resource": call.resource,
         }
-        if not flow.comment or known is not None:
-            flow.comment = title(call)
+        if flow.comment == ours:  # else an addon has said something better
+            flow.comment = flow.metadata[_TITLE] = title(call)
 
 
 class Looker:

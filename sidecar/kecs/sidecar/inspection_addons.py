@@ -24,7 +24,7 @@ def load(paths: Sequence[str], tell: Tell) -> list[ModuleType]:
         try:
             found.append(_loaded(path, number))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's program
-            tell("addon_failed", *_place(error, (path,)), _said(error))
+            tell("addon_failed", *place(error, (path,)), said(error))
     return found
 
 
@@ -43,12 +43,13 @@ def _loaded(path: str, number: int) -> ModuleType:
     return module
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Say what went wrong, as the last line of a traceback does."""
     text = str(error.msg if isinstance(error, SyntaxError) else error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _place(error: BaseException, paths: Sequence[str]) -> tuple[str, int]:
+def place(error: BaseException, paths: Sequence[str]) -> tuple[str, int]:
     """Return file and line of the user's that an error is about: the last one in their files."""
     if isinstance(error, SyntaxError) and error.filename is not None:
         return error.filename, error.lineno or 0
@@ -76,4 +77,4 @@ class Errors(logging.Handler):
         if error is None or place is None or place in self._told or len(self._told) >= _TOLD_MAX:
             return
         self._told.add(place)
-        self._tell("addon_error", *place, _said(error))
+        self._tell("addon_error", *place, said(error))
