@@ -130,54 +130,6 @@ EXPECT: Final = Group(
         Case(
             name="without a body",
             steps=(*same(get(b"/k", b"Expect: 100-continue")), *back(OK), *_MORE),
-            differs=(
-                differs(
-                    ENGINE,
-                    "where there is nothing to wait for, it says 100 itself",
-                    sends(get(b"/k", b"Expect: 100-continue")),
-                    gets(_CONTINUE),
-                    arrives(get(b"/k")),
-                    *back(OK),
-                    *_MORE,
-                ),
-            ),
-        ),
-        Case(
-            name="in another case",
-            steps=(
-                *same(_ODDLY),
-                *back(_CONTINUE),
-                *same(b"hello"),
-                *back(OK),
-                *_MORE,
-            ),
-            differs=_looked_at(
-                sends(_ODDLY), gets(_CONTINUE), sends(b"hello"), arrives(_ODDLY + b"hello"), *back(OK), *_MORE
-            ),
-        ),
-        Case(
-            name="twice",
-            steps=(
-                *same(_TWICE + b"hello"),
-                *back(OK),
-                *_MORE,
-            ),
-            differs=_looked_at(
-                sends(_TWICE + b"hello"), gets(_CONTINUE), arrives(_TWICE + b"hello"), *back(OK), *_MORE
-            ),
-        ),
-        Case(
-            name="of HTTP/1.0 means nothing",
-            steps=(
-                *same(
-                    request(
-                        b"PUT /k", b"Expect: 100-continue", b"Content-Length: 5", version=b"HTTP/1.0", body=b"hello"
-                    )
-                ),
-                answers(OK),
-                gets(response(b"200 OK", b"Content-Length: 2", b"Connection: close", body=b"ok")),
-                ENDED,
-            ),
         ),
         Case(
             name="of something else is for the backend to refuse",

@@ -13,6 +13,7 @@ from conformance.playbook import (
     Case,
     Group,
     Step,
+    Way,
     answers,
     arrives,
     back,
@@ -282,10 +283,36 @@ _CHUNKS: Final = (
     ("trailers of 30 KB", b"0\r\n" + b"X-S: 1\r\n" * 4000 + b"\r\n"),
 )
 
+_ALSO_LATE: Final = frozenset({
+    "a size that is no number", "a negative size", "a bare LF after a size", "data longer than its size",
+    "a trailer that says a length", "a trailer that is no field",
+})  # fmt: skip
+
+
+def _late_chunk(name: str, body: bytes) -> Case:
+    """Have the same refused after the backend got a part: that ends there, without an end of the chunks."""
+    begun = request(b"PUT /k", _CODING, body=b"3\r\nabc\r\n")
+    return Case(
+        name=name,
+        steps=(*same(begun), sends(body + _INSIDE), BROKEN_REQUEST),
+        differs=(
+            differs(
+                frozenset({Way.LOOKED_AT}),
+                "nothing is sent before the body has been looked at",
+                sends(begun + body + _INSIDE),
+                BROKEN_REQUEST,
+            ),
+        ),
+    )
+
+
 CHUNKS: Final = Group(
     title="Smuggling: chunks",
     about="RFC 9112 section 7.1. What has gone to the backend by then is broken off there, never completed.",
-    cases=tuple(_chunk(name, body) for name, body in _CHUNKS),
+    cases=(
+        *[_chunk(name, body) for name, body in _CHUNKS],
+        *[_late_chunk(f"after a good chunk: {name}", body) for name, body in _CHUNKS if name in _ALSO_LATE],
+    ),
 )
 
 _NEXT: Final = (sends(get(b"/next")), OPENS, arrives(get(b"/next")), *back(OK))
