@@ -43,6 +43,8 @@ RESET: Final = struct.pack("ii", 1, 0)
 ELSEWHERE: Final = "elsewhere.example"
 CLOSED: Final = ("open", "descriptors", "tasks")
 SETTLED_S: Final = 60.0
+HOSTS_FIRST: Final = 6000
+"""How many names are asked for before anything is measured: more than any cache of names keeps (4,096)."""
 RENEWED_S, KILLED_S = 60.0, 45.0
 ALLOWED: Final[dict[str, tuple[float, str]]] = {
     "pss_kb": (2048, "proportional memory (PSS), kB"),
@@ -100,6 +102,14 @@ def names(load: Load, luck: random.Random) -> None:
         with contextlib.closing(kill_lab.Connection(load.world, context, name)) as connection:
             load.add(kill_lab.call(connection))
         pause(load, 0.05)
+
+
+def hosts(load: Load, luck: random.Random) -> None:
+    """Ask under ever new names without TLS, on one connection: caches of names are soon as full as they get."""
+    with contextlib.closing(load.world.connection(plain=True)) as connection:
+        while load.goes_on():
+            connection.name = f"{luck.randrange(1 << 40):x}.s3.us-east-1.amazonaws.com"
+            load.add(kill_lab.call(connection))
 
 
 def aborted(load: Load, luck: random.Random) -> None:
@@ -330,6 +340,9 @@ def rehearsed(world: World, began: float) -> Sample:
     """Have clients of every kind once, so that all is loaded that will be; then look at what stays."""
     with Load.on(world, *WORKERS) as load:
         load.wait(300)
+    with Load.on(world, *[hosts] * 4) as load:
+        for count in range(500, HOSTS_FIRST + 1, 500):
+            load.wait(count)
     nothing = Sample(dict.fromkeys(CLOSED, 0) | {"descriptors": 19, "tasks": 1})
     return settle(world, began, nothing)
 

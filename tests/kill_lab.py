@@ -69,6 +69,7 @@ class Connection(http.client.HTTPConnection):
 
     def __init__(self, world: "World", context: ssl.SSLContext | None, name: str = NAME) -> None:
         super().__init__(name, timeout=PATIENCE_S)
+        self.name = name
         self._world, self._context = world, context
 
     def connect(self) -> None:
@@ -99,7 +100,8 @@ def call(  # noqa: PLR0917 - called with names
 
     try:
         said = body + name.encode() if method in {"PUT", "POST"} else b""
-        connection.request(method, f"/{behaviour}/{name}?size={size}", said or None)
+        fields = {"Host": connection.name} if isinstance(connection, Connection) else {}
+        connection.request(method, f"/{behaviour}/{name}?size={size}", said or None, fields)
         response = connection.getresponse()
         got = response.read()
         if not keep:
