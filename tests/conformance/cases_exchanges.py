@@ -5,7 +5,6 @@ from typing import Final
 from conformance.playbook import (
     CUT_OFF,
     ENDED,
-    ENGINE,
     FORGOTTEN,
     OK,
     OPENS,

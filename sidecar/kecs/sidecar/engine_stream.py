@@ -92,7 +92,8 @@ class Exchange(HttpStream):  # type: ignore[misc]  # as above
         elif streams:
             yield from self.start_request_stream()
         else:
-            yield from self._go_on()
+            if not event.end_stream:
+                yield from self._go_on()
             self.client_state = self.state_consume_request_body
 
     def _name(self) -> None:

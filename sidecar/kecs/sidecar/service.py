@@ -320,6 +320,8 @@ class Sidecar:
         for counters in (*(one.counters for one in self._forwarders), self._streams.counters):
             for key, count in counters.items():
                 found[f"dns_{key}"] = found.get(f"dns_{key}", 0) + count
+        if self.engine is not None:
+            found |= {f"engine_{key}": count for key, count in self.engine.counters.items()}
         return found | {"leaves_minted": self.contexts.minted, "dns_names": len(self.allocator)}
 
     def _certificates(self) -> dict[str, Any]:
