@@ -129,10 +129,16 @@ def settle(condition: Sequence[str], subject: subprocess.Popen[str], patience_s:
 
     def succeeds() -> bool:
         nonlocal said
-        done = subprocess.run(condition, env=clean(), capture_output=True, text=True, check=False, timeout=patience_s)
-        said = done.stderr
         if subject.poll() is not None:
             raise SystemExit(f"error: it ended with {subject.returncode}")
+        try:
+            done = subprocess.run(
+                condition, env=clean(), capture_output=True, text=True, check=False, timeout=patience_s
+            )
+        except subprocess.TimeoutExpired as error:
+            said = str(error)
+            return False
+        said = done.stderr
         return done.returncode == 0
 
     try:

@@ -23,7 +23,7 @@ from benchmarks.relay.programs import Program, Setting
 from kecs.core.names import PROXY_GID, PROXY_UID
 
 _PROJECT: Final = Path(__file__).parents[2]
-_READY_S: Final = 15.0
+_READY_S: Final = 60.0
 _SYSCTL: Final = (
     "net.ipv4.ip_local_port_range=1024 65000",
     "net.ipv4.tcp_tw_reuse=1",
