@@ -8,7 +8,14 @@ from pathlib import Path
 
 from kill_lab import PATIENCE_S, Load, World, anew, bulk, call, kept, tell
 
-GONE = ("ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected", "SSLEOFError", "SSLZeroReturnError")
+GONE = (
+    "BrokenPipeError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "RemoteDisconnected",
+    "SSLEOFError",
+    "SSLZeroReturnError",
+)
 """What clients of a process meet that is ending, or has ended; an answer is never among them."""
 
 

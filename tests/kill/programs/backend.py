@@ -130,14 +130,6 @@ async def too_much(asked: Asked, writer: asyncio.StreamWriter) -> None:
     writer.write(head(asked, len(body)) + body + forged)
 
 
-async def too_much_later(asked: Asked, writer: asyncio.StreamWriter) -> None:
-    """The same, when the connection is idle again."""
-    await ok(asked, writer)
-    await writer.drain()
-    await asyncio.sleep(0.02)
-    writer.write(b"HTTP/1.1 200 OK\r\nX-Name: forged\r\nContent-Length: 6\r\n\r\nforged")
-
-
 BEHAVIOURS: Final[dict[str, Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]]] = {
     "ok": ok,
     "stored": stored,
@@ -154,7 +146,6 @@ BEHAVIOURS: Final[dict[str, Callable[[Asked, asyncio.StreamWriter], Awaitable[No
     "cut-chunks": cut_chunks,
     "no-answer": no_answer,
     "too-much": too_much,
-    "too-much-later": too_much_later,
 }
 
 
