@@ -100,7 +100,7 @@ class Loaded:
                     answer = asking.getresponse()
                     return answer.status, answer.read().decode()
                 except ConnectionRefusedError:
-                    assert self.process.poll() is None
+                    assert self.process.poll() is None, "it has ended"
 
     def probe(self, path: str) -> tuple[int, str]:
         """Ask as kubelet does."""

@@ -100,6 +100,17 @@ def test_draining_lets_a_request_finish_and_closes_what_is_idle() -> None:
         assert lab.relay.counters["drain_cut"] == 0
 
 
+def test_draining_serves_who_has_just_come(backend: Address) -> None:
+    """A connection that was accepted and has not asked yet is not reset under its first request."""
+    with Lab(script(backend)) as lab, lab.connect_tls() as fresh:
+        until(lambda: lab.relay._sessions)
+        drained = asyncio.run_coroutine_threadsafe(lab.relay.drain(PATIENCE_S), lab.loop)
+        lab.call(lambda: None)
+        fresh.sendall(REQUEST)
+        assert read_all(fresh).endswith(b"ok")
+        assert drained.result(PATIENCE_S).cut == 0
+
+
 def test_draining_closes_idle_connections_at_once(backend: Address) -> None:
     with Lab(script(backend)) as lab, lab.connect() as idle:
         idle.sendall(REQUEST)

@@ -42,7 +42,7 @@ def terminate(lab: Loaded) -> None:
 
 def test_what_is_under_way_finishes_and_what_is_idle_is_closed(tmp_path: Path) -> None:
     slow = Slow()
-    with loaded(tmp_path, slow) as lab, lab.tls() as busy, lab.tls() as idle:
+    with loaded(tmp_path, slow, drain_timeout_s=3600) as lab, lab.tls() as busy, lab.tls() as idle:
         assert call(idle) == 200
         busy.sendall(WAIT)
         assert slow.begun.acquire(timeout=PATIENCE_S)
@@ -63,7 +63,7 @@ def test_what_is_under_way_finishes_and_what_is_idle_is_closed(tmp_path: Path) -
 def test_new_connections_are_served_while_others_finish(tmp_path: Path) -> None:
     """A program that is told to end may call once more on its way out."""
     slow = Slow()
-    with loaded(tmp_path, slow) as lab, lab.tls() as busy:
+    with loaded(tmp_path, slow, drain_timeout_s=3600) as lab, lab.tls() as busy:
         busy.sendall(WAIT)
         assert slow.begun.acquire(timeout=PATIENCE_S)
         terminate(lab)

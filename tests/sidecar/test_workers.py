@@ -148,7 +148,7 @@ def test_a_drain_is_of_all_workers(tmp_path: Path) -> None:
                 assert go.wait(PATIENCE_S)
             sock.sendall(OK)
 
-    with loaded(tmp_path, slow, **TWO) as lab, ExitStack() as stack:  # type: ignore[arg-type]  # a count
+    with loaded(tmp_path, slow, drain_timeout_s=3600, **TWO) as lab, ExitStack() as stack:  # type: ignore[arg-type]  # a count
         pids = ready(lab)
         busy = [stack.enter_context(lab.tls()) for _ in range(4)]
         for sock in busy:

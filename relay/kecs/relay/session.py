@@ -484,10 +484,12 @@ class Session:
         return self._state is _State.HEAD and not self._in
 
     def finish(self) -> None:
-        """Close now if idle, else after the response in progress."""
+        """Close now if idle, else after the response in progress. Who has just come gets a moment for a request."""
         self._last = True
-        if self.idle:
+        if self.idle and self.received_bytes:
             self._close_when_sent()
+        elif self.idle:  # its first request is on the way: closing now would reset it
+            self.deadline = self._means.loop.time() + self._means.config.linger_s
 
     def turn_away(self, limit: Limit) -> None:
         """Answer a request 503 and close: there is no room for this connection. Its client is not waited for long."""
