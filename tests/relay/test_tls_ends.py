@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from relay_lab import NAME, PATIENCE_S, Authority, Lab, Script, read_all, read_exactly, read_head, server
@@ -112,32 +112,57 @@ def test_without_descriptors_there_is_no_farewell(monkeypatch: pytest.MonkeyPatc
         assert close_notify(ours) is None
 
 
-@pytest.mark.parametrize("scarce", [False, True], ids=["ordinary", "no descriptors"])
-def test_a_backend_that_ends_first_is_heard_and_hears(monkeypatch: pytest.MonkeyPatch, scarce: bool) -> None:  # noqa: FBT001 - pytest passes it by name
-    heard: list[bytes] = []
-    over = threading.Event()
+def half(heard: list[bytes], over: threading.Event) -> Callable[[socket.socket], None]:
+    """Switch protocols, end first, and listen."""
 
-    def half(sock: socket.socket) -> None:
+    def handle(sock: socket.socket) -> None:
         read_head(sock, bytearray())
         sock.sendall(SWITCHED + b"that is all")
         sock.shutdown(socket.SHUT_WR)
         heard.append(read_all(sock))
         over.set()
 
-    def none(*_: object) -> tuple[socket.socket, socket.socket]:
-        raise OSError(errno.EMFILE, "Too many open files")
+    return handle
 
-    with server(half) as address, Lab(Script(upstream=Upstream(host=address.host, port=address.port))) as lab:
-        tls = lab.connect_tls()
-        if scarce:
-            monkeypatch.setattr(socket, "socketpair", none)
+
+def test_a_backend_that_ends_first_is_heard_and_hears() -> None:
+    heard: list[bytes] = []
+    over = threading.Event()
+    with (
+        server(half(heard, over)) as address,
+        Lab(Script(upstream=Upstream(host=address.host, port=address.port))) as lab,
+        lab.connect_tls() as tls,
+    ):
         tls.sendall(UPGRADE)
         assert read_all(tls) == SWITCHED + b"that is all"
         tls.sendall(b"thank you")
         tls.unwrap()
         assert over.wait(PATIENCE_S)
         assert heard == [b"thank you"]
-        tls.close()
+
+
+def test_without_descriptors_the_end_is_an_unclean_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read on, and lose what is read, would be worse: the client is not told that all went well."""
+
+    def none(*_: object) -> tuple[socket.socket, socket.socket]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    heard: list[bytes] = []
+    over = threading.Event()
+    with (
+        server(half(heard, over)) as address,
+        Lab(Script(upstream=Upstream(host=address.host, port=address.port))) as lab,
+    ):
+        context = lab.authority.client_context()
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        with context.wrap_socket(lab.connect(), server_hostname=NAME, suppress_ragged_eofs=False) as tls:
+            monkeypatch.setattr(socket, "socketpair", none)
+            tls.sendall(UPGRADE)
+            said = SWITCHED + b"that is all"
+            assert read_exactly(tls, len(said)) == said
+            with pytest.raises(ssl.SSLEOFError):
+                tls.recv(1)
+        assert over.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["close_notify", "truncated"])

@@ -197,12 +197,13 @@ class Stream:
 
     def _end_tls(self) -> None:
         """Send close_notify; reading goes on, unless it is to be deaf anyway."""
-        record = None if self._ssl is None or self._deaf else close_notify(self._ssl)
-        if record is None:
+        if self._ssl is None or self._deaf:
             self._notify_tls()
             return
-        with contextlib.suppress(OSError):
-            socket.socket.send(self._sock, record)
+        record = close_notify(self._ssl)
+        if record is not None:  # without descriptors the end is an unclean one: better than to lose what comes
+            with contextlib.suppress(OSError):
+                socket.socket.send(self._sock, record)
 
     def _notify_tls(self) -> None:
         """Send close_notify, without waiting for the peer's (RFC 8446 section 6.1)."""
