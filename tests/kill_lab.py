@@ -34,6 +34,7 @@ PATIENCE_S: Final = 60
 NAME: Final = "kill.s3.us-east-1.amazonaws.com"
 AWS, PLAIN, OTHER, ADMIN = 8443, 8080, 8444, 9000
 BACKEND: Final = 4566
+BACKEND_NAME: Final = "backend.example"
 OTHER_SERVER: Final = 4443
 
 _numbers = itertools.count()
@@ -158,6 +159,8 @@ class World:
             "clock": str(folder / "clock"),
             "other": [host, OTHER_SERVER],
             "state": str(folder / "state"),
+            "names": {BACKEND_NAME: host},
+            "away": str(folder / "away"),
         }
         world = cls(folder, settings, certificate_pem(root.certificate).decode(), host, issuer, log)
         try:

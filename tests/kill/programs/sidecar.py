@@ -2,7 +2,8 @@
 
 Usage: python sidecar.py SETTINGS; a JSON object with `config`, `host` (where it listens), `chain` and `key` (files,
 read again at SIGHUP), `other` (where connections to port 8444 wanted to go), `clock` (a file with seconds by which the
-clock is wrong), `state` (a file that is written at SIGUSR1: what a soak looks at). The log goes to standard output.
+clock is wrong), `names` (addresses by name, resolved while the file `away` is not there), `state` (a file that is
+written at SIGUSR1: what a soak looks at). The log goes to standard output.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import json
 import signal
 import socket
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +45,22 @@ def tell_state(sidecar: Sidecar, path: Path) -> None:
     new.rename(path)
 
 
+def resolve_by(names: dict[str, str], away: Path) -> None:
+    """Resolve these names ourselves, and as slowly as a resolver whose server is away while that file exists."""
+    ordinary = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: Any, **options: Any) -> Any:
+        if host in names:
+            until = time.monotonic() + 5
+            while away.exists():
+                if time.monotonic() > until:
+                    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+                time.sleep(0.01)
+        return ordinary(names.get(host, host), *arguments, **options)
+
+    socket.getaddrinfo = getaddrinfo  # type: ignore[assignment] # the same for whom it is called by
+
+
 def listen(sidecar: Sidecar, host: str, port: int, wanted: Address) -> None:
     sidecar.serve_tcp(socket.create_server((host, port), backlog=1024), lambda _: wanted)
 
@@ -67,4 +85,5 @@ def start(settings: dict[str, Any]) -> Sidecar:
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
+    resolve_by(given["names"], Path(given["away"]))
     run(lambda: start(given))
