@@ -46,7 +46,10 @@ VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVe
 
 
 def end(tls: ssl.SSLSocket) -> None:
+    patience_s = tls.gettimeout()
+    tls.settimeout(0)  # as the relay's are
     record = close_notify(tls)
+    tls.settimeout(patience_s)
     assert record
     socket.socket.sendall(tls, record)
 

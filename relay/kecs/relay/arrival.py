@@ -69,13 +69,14 @@ class Arrival:
     """See the module. It owns the client's socket until somebody takes it over."""
 
     __slots__ = (
-        "_begun", "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock", "_timer", "_watching",
-        "connection", "limit", "peeked", "proxied", "verdict",
+        "_begun", "_fd", "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock", "_stalled",
+        "_timer", "_watching", "connection", "limit", "peeked", "proxied", "verdict",
     )  # fmt: skip
 
     def __init__(self, floor: Floor, sock: socket.socket, connection: Connection) -> None:
         self._floor = floor
         self._sock = sock
+        self._fd = sock.fileno()
         self.connection = connection
         self.peeked = Peeked(wire=Wire.SILENT)
         self.verdict: Verdict = Pass()
@@ -89,6 +90,8 @@ class Arrival:
         self._timer: asyncio.TimerHandle | None = None
         self._low_water = 1
         self._watching = False
+        self._stalled = False
+        """The handshake waits until more can be sent."""
         self._over = False
         self._begun = False
         """The client was given more time for the rest of its first message."""
@@ -168,12 +171,12 @@ class Arrival:
     def _watch(self) -> None:
         if not self._watching:
             self._watching = True
-            self._floor.loop.add_reader(self._sock.fileno(), self._guard, self._peek)
+            self._floor.loop.add_reader(self._fd, self._guard, self._peek)
 
     def _unwatch(self) -> None:
         if self._watching:
             self._watching = False
-            self._floor.loop.remove_reader(self._sock.fileno())
+            self._floor.loop.remove_reader(self._fd)
 
     def _silent(self) -> None:
         """The peek time is over. Who has begun to speak is given the time that a request's head has, once."""
@@ -239,7 +242,6 @@ class Arrival:
     def _decide(self, peeked: Peeked) -> None:
         if self._over:
             return
-        self._unwatch()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -256,6 +258,9 @@ class Arrival:
         if server is not None and not isinstance(self.verdict, Pass):
             server.close()
             server = None
+        # to be woken for bytes that nobody takes yet would be to spin; who takes them at once keeps the watch
+        if server is None and not isinstance(self.verdict, Serve | Terminate):
+            self._unwatch()
         self._act(self.verdict, server)
 
     def _allowed(self, verdict: Verdict) -> Verdict:
@@ -291,12 +296,12 @@ class Arrival:
             self.abort("not_taken")
 
     def _join(self, server: socket.socket) -> None:
-        self._take_over()
+        self._take_over(watched=not isinstance(self.verdict, Handover))
         self._floor.tunnel(self._sock, server, self)
 
     def _serve(self) -> None:
         if self.peeked.wire is not Wire.CONNECT:
-            self._take_over()
+            self._take_over(watched=True)
             self._floor.serve(self._sock, self.connection, self.peeked.name)
             return
         if self.proxied:
@@ -317,16 +322,19 @@ class Arrival:
         self._arm(self._floor.config.head_timeout_s)
         self._peek()
 
-    def _take_over(self) -> None:
-        """Stop to watch: the socket is somebody else's now."""
+    def _take_over(self, *, watched: bool = False) -> None:
+        """Stop to watch: the socket is somebody else's now.
+
+        Who reads it at once takes the place of the watch, which is `watched` on: anew it costs four system calls.
+        """
         self._over = True
-        self._unwatch()
+        if not watched:
+            self._unwatch()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._handshake is not None:
-            self._floor.loop.remove_reader(self._handshake.fileno())
-            self._floor.loop.remove_writer(self._handshake.fileno())
+        if self._stalled:
+            self._floor.loop.remove_writer(self._fd)
         if self._server is not None:
             self._floor.loop.remove_reader(self._server.fileno())
 
@@ -340,7 +348,9 @@ class Arrival:
         except BusyError:
             self.abort("tls_setup_busy")
             return
-        if context is not None:
+        if context is None:
+            self._unwatch()
+        else:
             self._shake(name, context)
 
     def _leaf(self, name: str, made: ssl.SSLContext | Exception) -> None:
@@ -367,19 +377,24 @@ class Arrival:
         tls = self._handshake
         if tls is None or self._over:
             return
-        loop, descriptor = self._floor.loop, tls.fileno()
-        loop.remove_writer(descriptor)
+        loop = self._floor.loop
+        if self._stalled:
+            self._stalled = False
+            loop.remove_writer(self._fd)
         try:
             tls.do_handshake()
         except ssl.SSLWantReadError:
-            loop.add_reader(descriptor, self._step, name)
+            self._watching = True
+            loop.add_reader(self._fd, self._step, name)
         except ssl.SSLWantWriteError:
-            loop.add_writer(descriptor, self._step, name)
+            self._unwatch()
+            self._stalled = True
+            loop.add_writer(self._fd, self._step, name)
         except OSError as error:
             self._floor.counters["tls_handshakes_failed"] += 1
             self.abort(_tls_reason(error), reset=False)
         else:
-            self._take_over()
+            self._take_over(watched=True)
             self._floor.counters["tls_handshakes"] += 1
             self._floor.counters["tls_resumed"] += bool(tls.session_reused)
             self._floor.serve(tls, self.connection, name)

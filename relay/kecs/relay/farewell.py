@@ -19,7 +19,7 @@ _RECORDS: Final = 4096
 def close_notify(tls: ssl.SSLSocket) -> bytes | None:
     """End our direction; return what the peer is to be sent for it, or None where descriptors have run out.
 
-    To be called on the loop's thread, when all that was written has been sent.
+    To be called on the loop's thread, for a non-blocking socket, when all that was written has been sent.
     """
     descriptor = tls.fileno()
     try:
