@@ -1,5 +1,6 @@
 """The header in front of connections to the engine, and the mark of requests that come back."""
 
+import contextlib
 import ipaddress
 
 import pytest
@@ -25,6 +26,9 @@ def _plain(address: Address) -> Address:
     return Address(str(getattr(found, "ipv4_mapped", None) or found), address.port)
 
 
+ANY = Origin(client=Address("10.0.0.1", 1), destination=Address("10.0.0.2", 2))
+
+
 @given(origins)
 def test_what_is_spelled_is_read(origin: Origin) -> None:
     header = spell(origin, SECRET)
@@ -48,6 +52,14 @@ def test_a_zone_is_no_part_of_an_address() -> None:
     assert read(spell(origin, SECRET), SECRET).client == Address("fe80::1", 1)
 
 
+@pytest.mark.parametrize("at", range(len(spell(ANY, SECRET))))
+def test_every_byte_of_a_header_counts(at: int) -> None:
+    header = bytearray(spell(ANY, SECRET))
+    header[at] ^= 1
+    with contextlib.suppress(ProtocolError):
+        assert read(bytes(header), SECRET) != ANY, "its addresses and ports are what it says"
+
+
 @given(origins, st.data())
 def test_whoever_has_not_the_secret_is_refused(origin: Origin, data: st.DataObject) -> None:
     header = bytearray(spell(origin, SECRET))
@@ -62,9 +74,6 @@ def test_other_bytes_are_an_error_of_ours(data: bytes) -> None:
     for header in (data.ljust(FIXED, b"\0"), spell(ANY, SECRET)[:FIXED] + data):
         with pytest.raises(ProtocolError):
             read(header, SECRET)
-
-
-ANY = Origin(client=Address("10.0.0.1", 1), destination=Address("10.0.0.2", 2))
 
 
 @given(origins)

@@ -58,7 +58,8 @@ def rest_of(fixed: bytes) -> int:
 
 def read(header: bytes, secret: bytes) -> Origin:
     """Read a whole header; raise ProtocolError when it is none, or not the relay's."""
-    rest_of(header[:FIXED])
+    if rest_of(header[:FIXED]) != len(header) - FIXED:
+        raise ProtocolError("the header of the PROXY protocol is not as long as it says")
     size = 4 if header[13] == _TCP_4 else 16
     body = header[FIXED:]
     at = 2 * size + _PORTS.size
