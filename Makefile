@@ -18,7 +18,7 @@ demo: setup  ## an unmodified boto3 program against the emulator, through the tr
 test:  ## the whole test suite, checks included
 	@scripts/setup.sh --clients
 	@$(MAKE) --no-print-directory check
-	$(VENV_PYTHON) -m pytest -q $(PYTEST_ARGS)
+	$(VENV_PYTHON) -m pytest -q --hypothesis-profile=ci $(PYTEST_ARGS)
 
 check: setup  ## ruff, format, mypy strict, import contracts
 	$(VENV_PYTHON) -m ruff check -q .
