@@ -242,7 +242,7 @@ class Lab:
         self.script = script
         self.authority = Authority()
         self.destination = destination
-        self._config = config or RelayConfig(peek_timeout_s=0.2)
+        self._config = config or RelayConfig(peek_timeout_s=5)  # a test that is held up is not silent
         self._options = options
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: run(self._main()), daemon=True)
