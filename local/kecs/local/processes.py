@@ -72,6 +72,16 @@ def not_executable(name: str, error: OSError) -> CommandNotExecutable:
 
 
 @contextmanager
+def held() -> Iterator[None]:
+    """Keep back the signals that `forwarding` deals with, until it does: they are the command's as soon as it runs."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_IGNORED, *_FORWARDED))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def forwarding(pid: int) -> Iterator[None]:
     """Ignore the terminal's signals and forward others to the process, as long as this lasts. Main thread only.
 
@@ -87,6 +97,7 @@ def forwarding(pid: int) -> Iterator[None]:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_IGN if number in _IGNORED else forward)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, before)  # what came since the command was started: see `held`
         yield
     finally:
         for number, handler in before.items():

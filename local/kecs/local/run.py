@@ -203,10 +203,11 @@ def _command(
     watched: Sequence[Child],
 ) -> int:
     """Start the command, wait for its end, and tell what happened."""
-    running.namespace.start(options.command, env=variables)
-    running.reporter.start()
-    renewal.start()
-    code = running.namespace.wait()
+    with processes.held():
+        running.namespace.start(options.command, env=variables)
+        running.reporter.start()
+        renewal.start()
+        code = running.namespace.wait()
     notes = [*(note for child in watched for note in child.obituary()), *running.namespace.notes()]
     running.namespace.close()
     renewal.stop()
