@@ -24,7 +24,9 @@ from kecs.relay.decide import (
     Connection,
     Exchange,
     Failure,
+    Filter,
     Forward,
+    Gather,
     Look,
     Pass,
     Peeked,
@@ -49,8 +51,17 @@ class Script:
     looks: Look = Look.PEEK
     wants: int = 0
     answer: Answer | None = None
+    replaced: Callable[[bytes], tuple[RequestHead, bytes]] | None = None
+    """Makes another request of one that was shown whole."""
+    gathers: int = 0
+    """Bodies of answers are collected up to this."""
+    rewritten: Callable[[ResponseHead, bytes], Answer] | None = None
+    through: Callable[[], Filter] | None = None
+    """What longer bodies stream through."""
     verdicts: dict[Wire, Verdict] = field(default_factory=dict)
     shown: list[bytes] = field(default_factory=list)
+    wholes: list[bool] = field(default_factory=list)
+    outgrown: list[bytes] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
     ends: list[tuple[Peeked, str, int, int]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -73,11 +84,28 @@ class Script:
 
     def request(self, exchange: Exchange, body: bytes) -> Forward | Answer:
         self.shown.append(body)
+        self.wholes.append(exchange.body_whole)
+        if self.replaced is not None:
+            head, changed = self.replaced(body)
+            return Forward(upstream=self.upstream, head=head, body=changed)
         return self.answer or Forward(upstream=self.upstream, head=exchange.head)
 
-    def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead:
+    def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead | Gather:
         del exchange
-        return head
+        return Gather(head, self.gathers) if self.gathers else head
+
+    def gathered(self, exchange: Exchange, head: ResponseHead, body: bytes) -> Answer:
+        del exchange
+        if self.rewritten is None:
+            return Answer(status=head.status, fields=head.fields, body=body)
+        return self.rewritten(head, body)
+
+    def overgrown(
+        self, exchange: Exchange, head: ResponseHead, body_so_far: bytes
+    ) -> tuple[ResponseHead, Filter | None]:
+        del exchange
+        self.outgrown.append(body_so_far)
+        return head, None if self.through is None else self.through()
 
     def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
         del exchange

@@ -124,6 +124,29 @@ class Forward(NamedTuple):
     upstream: Upstream
     head: RequestHead
     context: Any = None
+    body: bytes | None = None
+    """Not None: sent instead of the request's body, of which all must have been shown (`Exchange.body_whole`). The
+    head's framing has to say its length."""
+
+
+class Gather(NamedTuple):
+    """Collect the answer's body, without its framing, up to this many bytes, then ask `gathered`; beyond, `overgrown`.
+
+    `head` is what the client gets where there is no body, and what these are asked with.
+    """
+
+    head: ResponseHead
+    bytes_max: int
+
+
+class Filter(Protocol):
+    """Changes a body as it streams."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more of the body; return what can be sent."""
+
+    def end(self) -> bytes:
+        """Return what was held back, now that the body is whole."""
 
 
 class Failure(StrEnum):
@@ -150,6 +173,8 @@ class Exchange:
     """The SNI or Host on which the connection was intercepted."""
     head: RequestHead
     context: Any = None
+    body_whole: bool = False
+    """What `request` is shown of the body is all of it."""
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
@@ -177,8 +202,19 @@ class Decider(Protocol):
     def request(self, exchange: Exchange, body: bytes) -> Forward | Answer:
         """Choose an upstream and the head it gets, or answer. `body`: what `body_wanted` asked for, or all there is."""
 
-    def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead:
-        """Return the head that the client gets."""
+    def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead | Gather:
+        """Return the head that the client gets, with the body as it is; or ask to see the body."""
+
+    def gathered(self, exchange: Exchange, head: ResponseHead, body: bytes) -> Answer:
+        """Return what the client gets for an answer that was collected whole."""
+
+    def overgrown(
+        self, exchange: Exchange, head: ResponseHead, body_so_far: bytes
+    ) -> tuple[ResponseHead, Filter | None]:
+        """Return the head of an answer that is too long to be collected, and what its body streams through.
+
+        The filter is given `body_so_far` too. Without one the body is passed as it is.
+        """
 
     def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
         """Answer for an upstream that did not."""

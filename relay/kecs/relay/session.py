@@ -209,12 +209,13 @@ class Session:
         self._wanted = 0 if request.body.done else self._means.decider.body_wanted(self._connection, request.head)
         if self._wanted:
             if isinstance(request.body, Chunked):
-                request.body.show(self._wanted)
+                request.body.show(self._wanted + 1)  # one more tells whether that was all
             self._state = _State.SHOW
             self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
             if request.expects_continue and not request.http_1_0:
                 self.respond(b"HTTP/1.1 100 Continue\r\n\r\n")  # the decision needs the body
         else:
+            exchange.body_whole = request.body.done
             self._decide(b"")
 
     def _show(self) -> bool:
@@ -233,6 +234,8 @@ class Session:
         shown = body.shown if isinstance(body, Chunked) else self._collected
         # chunk extensions count here, or a client could make us collect kilobytes for each byte that is shown
         if body.done or len(shown) >= self._wanted or len(self._collected) > self._wanted + _OVERHEAD_MAX:
+            if self._exchange is not None:
+                self._exchange.body_whole = body.done and len(shown) <= self._wanted
             self._decide(bytes(shown[: self._wanted]))
             return True
         return False
@@ -251,6 +254,8 @@ class Session:
         if isinstance(decision, Answer):
             self._answer(decision, keep_alive=not request.expects_continue or self._body.done)
             return
+        if decision.body is not None and not exchange.body_whole:  # the rest would be taken for a request
+            raise RuntimeError("a body was replaced that had not been shown whole")
         pool = self._means.pool
         if self._limit is not None or pool.waiting >= self._means.config.requests_max:
             self._overloaded(exchange, self._limit or Limit.REQUESTS)
@@ -260,7 +265,7 @@ class Session:
         self._transfer = transfer
         if self._body.done:
             transfer.end()
-        transfer.start(collected)
+        transfer.start(collected if decision.body is None else decision.body)
 
     def _carry(self, data: bytes) -> bytes:
         """Carry body bytes to the transfer; return what belongs to the next request."""

@@ -8,8 +8,9 @@ from kecs.aws.head import Fields
 from kecs.core.errors import ProtocolError
 from kecs.relay import framing
 from kecs.relay.acceptor import SHORT
+from kecs.relay.bodies import Rewriting
 from kecs.relay.config import RelayConfig
-from kecs.relay.decide import Decider, Exchange, Failure, Forward
+from kecs.relay.decide import Decider, Exchange, Failure, Forward, Gather
 from kecs.relay.framing import Body, Length, Request, Response, UntilClose
 from kecs.relay.occupancy import Limit
 from kecs.relay.stream import HIGH_WATER, CrashError, Stream
@@ -69,8 +70,8 @@ class Transfer:
 
     __slots__ = (
         "_alone", "_body", "_client", "_connecting", "_corked", "_ended", "_finished", "_forward", "_head", "_interim",
-        "_keep_client", "_means", "_method", "_request", "_response", "_reused", "_searched", "_sent", "_stream",
-        "_wrote_chunks", "answered", "deadline", "exchange",
+        "_keep_client", "_means", "_method", "_request", "_response", "_reused", "_rewriting", "_searched", "_sent",
+        "_stream", "_wrote_chunks", "answered", "deadline", "exchange",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, exchange: Exchange, request: Request, forward: Forward) -> None:
@@ -85,6 +86,8 @@ class Transfer:
         self._head = bytearray()
         self._body: Body | None = None
         self._response: Response | None = None
+        self._rewriting: Rewriting | None = None
+        """The body of the answer is not passed as it is."""
         self._stream: Stream | None = None
         self._connecting: Connecting | None = None
         self._corked = False
@@ -281,8 +284,13 @@ class Transfer:
         self._response = response
         self._body = response.body
         head = self._means.decider.response(self.exchange, response.head)
-        self.exchange.status = head.status
         self._keep_client = self._ended or not self._request.expects_continue
+        if isinstance(head, Gather):
+            if not response.body.done:
+                self._gather(response, head, rest)
+                return
+            head = head.head
+        self.exchange.status = head.status
         extra: Fields = ()
         if isinstance(response.body, UntilClose):
             if self._client.http_1_0:
@@ -299,9 +307,48 @@ class Transfer:
         if response.body.done:
             self._complete(rest)
 
+    def _gather(self, response: Response, gather: Gather, rest: bytes) -> None:
+        self._means.counters["bodies_gathered"] += 1
+        client = self._client
+        self._rewriting = Rewriting(
+            self._means.decider,
+            self.exchange,
+            response,
+            gather,
+            http_1_0=client.http_1_0,
+            keep_client=self._keep_client,
+            closing=lambda keep: client.closing_fields(keep_alive=keep),
+        )
+        if rest:
+            self._rewrite(self._rewriting, rest)
+
+    def _rewrite(self, rewriting: Rewriting, data: bytes) -> None:
+        outgrown = rewriting.outgrown
+        try:
+            count, out = rewriting.feed(data)
+        except ProtocolError as error:
+            self._fail(Failure.INVALID, error.message)
+            return
+        if rewriting.outgrown and not outgrown:
+            self._means.counters["bodies_filtered" if rewriting.filtered else "bodies_too_long"] += 1
+        self._rewrote(rewriting, out)
+        if self._body is not None and self._body.done:
+            self._rewrote(rewriting, rewriting.end())
+            self._complete(data[count:])
+
+    def _rewrote(self, rewriting: Rewriting, out: bytes) -> None:
+        self._keep_client = rewriting.keep_client
+        if out:
+            self.answered = True
+            self.exchange.response_bytes = rewriting.sent_bytes
+            self._client.respond(out)
+
     def _take_body(self, data: bytes, *, before: bytes = b"") -> None:
         body = self._body
         if body is None:
+            return
+        if self._rewriting is not None:
+            self._rewrite(self._rewriting, data)
             return
         try:
             count = body.take(data)
@@ -330,7 +377,9 @@ class Transfer:
     def ended(self, stream: Stream) -> None:
         """The upstream sends no more."""
         if isinstance(self._body, UntilClose):
-            if self._wrote_chunks:
+            if self._rewriting is not None:
+                self._rewrote(self._rewriting, self._rewriting.end())
+            elif self._wrote_chunks:
                 self._client.respond(b"0\r\n\r\n")
             self._complete(b"")
         else:

@@ -39,6 +39,7 @@ from kecs.relay.decide import (
     Decider,
     Exchange,
     Failure,
+    Filter,
     Forward,
     Give,
     Handover,
@@ -291,6 +292,18 @@ class SidecarDecider(Decider):
         return rewrite_head(
             context.call, head, context.route.profile, context.request_id, origin=context.from_browser, date=date
         )
+
+    @override
+    def gathered(self, exchange: Exchange, head: ResponseHead, body: bytes) -> Answer:
+        """Return what the client gets for an answer that was collected whole."""
+        return Answer(status=head.status, fields=head.fields, body=body)
+
+    @override
+    def overgrown(
+        self, exchange: Exchange, head: ResponseHead, body_so_far: bytes
+    ) -> tuple[ResponseHead, Filter | None]:
+        """Let an answer pass that is too long to be collected."""
+        return head, None
 
     @override
     def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
