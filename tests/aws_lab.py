@@ -68,6 +68,12 @@ def session() -> botocore.session.Session:
     return made
 
 
+def protocols(service: str) -> tuple[str, ...]:
+    """Return the protocols that botocore's model of a service lists, by botocore's names."""
+    metadata: Any = session().get_service_model(service).metadata
+    return tuple(metadata.get("protocols") or (metadata["protocol"],))
+
+
 def client(service: str, region: str, *, unsigned: bool = False, **config: Any) -> Any:
     """Return a client whose requests are raised instead of sent."""
     signature: dict[str, Any] = {"signature_version": botocore.UNSIGNED} if unsigned else {}
