@@ -37,6 +37,9 @@ BACKEND: Final = 4566
 BACKEND_NAME: Final = "backend.example"
 OTHER_SERVER: Final = 4443
 
+OUTAGES: Final = {502: b"BadGateway", 503: b"ServiceUnavailable", 504: b"GatewayTimeout"}
+"""What the sidecar answers for a backend that does not, and the code in it."""
+
 _numbers = itertools.count()
 
 
@@ -108,8 +111,9 @@ def call(  # noqa: PLR0917 - called with names
         if not keep:
             connection.close()
         if response.status != 200:
-            fits = method == "HEAD" or (b"ServiceUnavailable" in got and b"RequestId" in got)
-            return outcome(str(response.status) if fits or response.status != 503 else "wrong", got.decode("latin-1"))
+            code = OUTAGES.get(response.status, b"")
+            fits = not code or method == "HEAD" or (code in got and b"RequestId" in got)
+            return outcome(str(response.status) if fits else "wrong", got.decode("latin-1"))
         wanted = b"" if method == "HEAD" else answer_to(name, said, size)
         right = got == wanted and response.headers["X-Name"] == name
         return outcome("ok" if right else "wrong", "" if right else f"{response.headers['X-Name']} {got[:200]!r}")
@@ -350,7 +354,7 @@ class Load:
         with self._changed:
             self.outcomes.append(outcome)
             self._changed.notify_all()
-        if outcome.kind not in {"ok", "503"}:
+        if outcome.kind not in {"ok", *map(str, OUTAGES)}:
             threading.Event().wait(0.01)  # where nobody listens, connecting again at once is a busy loop
 
     def wait(self, count: int, kind: str = "ok", *, since: float = 0.0) -> None:

@@ -217,14 +217,14 @@ INTERIM: Final = Group(
         ),
         Case(
             name="17 of them are too many",
-            steps=(*same(get(b"/k")), answers(_PROCESSING * 17), gets(_PROCESSING * 16), told(503), FORGOTTEN),
+            steps=(*same(get(b"/k")), answers(_PROCESSING * 17), gets(_PROCESSING * 16), told(502), FORGOTTEN),
         ),
         Case(
             name="101 that nobody asked for",
             steps=(
                 *same(get(b"/k")),
                 answers(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
-                told(503),
+                told(502),
                 FORGOTTEN,
             ),
         ),

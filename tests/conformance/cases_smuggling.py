@@ -322,7 +322,7 @@ def _answered(name: str, *sent: bytes) -> Case:
     """Have a backend's head taken for no answer; its connection is not used again, the client's goes on."""
     return Case(
         name=name,
-        steps=(*same(get(b"/k")), answers(b"".join(sent)), told(502, 503), FORGOTTEN, *_NEXT),
+        steps=(*same(get(b"/k")), answers(b"".join(sent)), told(502), FORGOTTEN, *_NEXT),
     )
 
 

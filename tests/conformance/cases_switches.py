@@ -206,10 +206,10 @@ HALVES: Final = Group(
                 *back(OK),
             ),
         ),
-        Case(name="the backend's, before its answer", steps=(*same(get(b"/k")), BACKEND_ENDS, told(503), FORGOTTEN)),
+        Case(name="the backend's, before its answer", steps=(*same(get(b"/k")), BACKEND_ENDS, told(502), FORGOTTEN)),
         Case(
             name="the backend's, inside its head",
-            steps=(*same(get(b"/k")), answers(b"HTTP/1.1 200 OK\r\nContent-Le"), BACKEND_ENDS, told(503), FORGOTTEN),
+            steps=(*same(get(b"/k")), answers(b"HTTP/1.1 200 OK\r\nContent-Le"), BACKEND_ENDS, told(502), FORGOTTEN),
         ),
     ),
 )

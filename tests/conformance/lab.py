@@ -18,10 +18,23 @@ from kecs.aws.hosts import SUFFIXES
 from kecs.certs.authority import Signer, certificate_pem, issue_intermediate, issue_issuer, issue_root, new_key
 from kecs.certs.leaf import Intermediate
 from kecs.relay.contexts import Contexts
-from kecs.relay.decide import Address, Connection, Exchange, Forward, Look, Peeked, Serve, Terminate, Upstream, Verdict
+from kecs.relay.decide import (
+    Address,
+    Connection,
+    Exchange,
+    Failure,
+    Forward,
+    Look,
+    Peeked,
+    Serve,
+    Terminate,
+    Upstream,
+    Verdict,
+)
 from kecs.relay.relay import Relay, RelayConfig
 from kecs.sidecar.engine import Engine
 from kecs.sidecar.engine_origin import read_mark
+from kecs.sidecar.outages import outage
 from kecs.sidecar.routes import ENGINE_FIELD
 
 _HEAD_MAX = 65536
@@ -61,6 +74,10 @@ class Unchanged(Script):
         if head.get(b"host") not in {NAME, None}:
             return Answer(status=421)
         return Forward(upstream=self.upstream, head=head)
+
+    @override
+    def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
+        return Answer(status=outage(failure).status, body=f"{failure}: {detail}".encode())
 
 
 def _authority() -> tuple[str, Intermediate]:

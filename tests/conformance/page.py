@@ -31,7 +31,7 @@ has to be its own.
 | --- | --- |
 | carried | it goes through, both ways, as the playbook says |
 | refused | 400, 431, 501 or 505, or the end at once; nothing arrives whole |
-| 503 | an answer of the proxy's own; the client's connection goes on |
+| 502 | an error of the proxy's own; the client's connection goes on |
 | cut off | the connection ends in the middle: it can't be taken for whole |
 | reset | the same for a stream of HTTP/2; the others go on |
 """
@@ -44,7 +44,7 @@ def _outcome(steps: Iterable[Step | Step2]) -> str:
     table = (
         (bool(acts.keys() & {Act.REFUSED, Act2.DISMISSED}), "refused"),
         (told is not None and told.statuses[0] < 500, "refused"),
-        (told is not None, "503"),
+        (told is not None, "502"),
         (Act.CUT_OFF in acts, "cut off"),
         (Act2.RESET in acts, "reset"),
     )

@@ -24,18 +24,18 @@ def test_calls_are_503_while_there_is_no_backend_and_go_on_with_it(tmp_path: Pat
             back = time.monotonic()
             load.wait(50, since=back)
         counted = {what: world.relay(what) for what in ("upstream_connect", "upstream_reset", "upstream_stale")}
-    load.judge("503", *BROKEN)
+    load.judge("503", "502", *BROKEN)
     assert counted["upstream_connect"] > 0
     tell("backend killed", load, back, **counted)
 
 
 MISBEHAVIOURS = (
     # what it does, what its client meets, what is counted
-    ("hang", "503", "upstream_timeout"),
-    ("half-head", "503", "upstream_timeout"),
+    ("hang", "504", "upstream_timeout"),
+    ("half-head", "504", "upstream_timeout"),
     ("half-body", "broken", "upstream_timeout"),
-    ("garbage", "503", "upstream_invalid_response"),
-    ("no-answer", "503", "upstream_reset"),
+    ("garbage", "502", "upstream_invalid_response"),
+    ("no-answer", "502", "upstream_reset"),
     ("cut", "broken", "upstream_reset"),
     ("cut-by-reset", "broken", "upstream_reset"),
     ("cut-chunks", "broken", "upstream_reset"),
@@ -85,7 +85,7 @@ def test_nothing_is_done_twice_however_connections_die(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         journal = world.journal()
-    assert {one.kind for one in outcomes} <= {"ok", "503"}
+    assert {one.kind for one in outcomes} <= {"ok", "502"}
     seen = {one.name: journal[one.method, one.name] for one in outcomes if one.method != "GET"}
     assert set(seen.values()) <= {0, 1}
     assert all(seen[one.name] == 1 for one in outcomes if one.kind == "ok" and one.method != "GET")

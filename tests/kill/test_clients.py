@@ -53,5 +53,7 @@ def test_an_sdk_gets_what_it_asked_for_or_an_error_it_knows(tmp_path: Path) -> N
             load.wait(60, since=back)
             world.renew()
             load.wait(60, since=time.monotonic())
-    load.judge("503", "IncompleteRead", "ConnectionResetError", "ConnectionClosedError", "ResponseStreamingError")
+    load.judge(
+        "503", "502", "IncompleteRead", "ConnectionResetError", "ConnectionClosedError", "ResponseStreamingError"
+    )
     tell("boto3, backend killed", load, back)

@@ -52,7 +52,7 @@ from kecs.relay.decide import (
     Verdict,
     Wire,
 )
-from kecs.sidecar import metadata
+from kecs.sidecar import metadata, outages
 from kecs.sidecar.accesslog import connection_record, exchange_record, line_of
 from kecs.sidecar.call_line import CallLines
 from kecs.sidecar.config import EngineMode, SidecarConfig
@@ -79,15 +79,6 @@ _CODES: Final = {
     421: "MisdirectedRequest",
     431: "RequestHeaderSectionTooLarge",
     501: "NotImplemented",
-}
-_REASONS: Final[dict[Failure, str]] = {
-    Failure.CONNECT: "can't be connected to",
-    Failure.CONNECT_TIMEOUT: "did not accept the connection in time",
-    Failure.FIRST_BYTE_TIMEOUT: "did not answer in time",
-    Failure.TIMEOUT: "stopped in the middle for too long",
-    Failure.RESET: "closed the connection before it answered",
-    Failure.INVALID: "answered what is no HTTP response",
-    Failure.OVERLOAD: "is not asked for now",
 }
 
 
@@ -307,13 +298,12 @@ class SidecarDecider(Decider):
 
     @override
     def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
-        """Answer 503 in the client's protocol, naming the endpoint: every SDK tries again."""
+        """Answer in the client's protocol, naming the endpoint; every SDK tries again."""
         context = exchange.context
         route = context.route if isinstance(context, CallContext) else None
-        why = _REASONS[failure] + (f": {detail}" if detail else "")
-        endpoint = (route or self.routes.backend).url
-        what = "too much at once" if failure is Failure.OVERLOAD else "emulator unreachable"
-        return self._error(exchange, 503, f"{what}: {endpoint} ({why})", code="ServiceUnavailable")
+        told = outages.outage(failure)
+        text = outages.message(failure, (route or self.routes.backend).url, detail)
+        return self._error(exchange, told.status, text, code=told.code)
 
     @override
     def invalid(self, exchange: Exchange | None, status: int, detail: str) -> Answer:
