@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from kecs.aws.unclassified import Sighting
 from kecs.relay.decide import Connection, Exchange, Peeked, Refuse, Terminate, Verdict
 from kecs.sidecar.context import MetadataContext
 
@@ -31,6 +32,8 @@ _HINTS: Final[Mapping[str, str]] = {
     "no_certificate": "the sidecar has no intermediate yet: the log's certificate_renewal_failed says why",
     "certificate_not_valid": "the sidecar's intermediate does not hold at this time: see the log's "
     "certificate_renewal_failed, and the clock",
+    "unclassified": "no service is known by this host, scope, target or path: the request was answered 501, not sent "
+    "to the emulator; each kind is told once",
     "other_name_at_aws_address": "this address was given out for an AWS name; the client must have it from there",
 }
 
@@ -93,6 +96,14 @@ def connection_record(
     }
     hint = TRUST_HINT if event == "client_distrusts" else _HINTS.get(reason, "")
     return record | ({"hint": hint} if hint else {})
+
+
+def unclassified_record(seen: Sighting, now: datetime) -> Record:
+    """Return the record of a kind of request that no service is known for; each request has its call's line besides."""
+    return {
+        "time": timestamp(now), "event": "unclassified", "host": text_of(seen.host), "scope": seen.scope,
+        "target": seen.target, "method": seen.method, "path": seen.path, "hint": _HINTS["unclassified"],
+    }  # fmt: skip
 
 
 def line_of(record: Mapping[str, Any]) -> bytes:

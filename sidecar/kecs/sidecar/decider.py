@@ -34,6 +34,7 @@ from kecs.aws.head import Answer, RequestHead, ResponseHead
 from kecs.aws.hosts import is_aws_name, normalise, wants_client_certificate
 from kecs.aws.recall import Recall
 from kecs.aws.rewrite import rewrite_head
+from kecs.aws.unclassified import Sighting, Sightings
 from kecs.relay.decide import (
     Connection,
     Decider,
@@ -53,7 +54,7 @@ from kecs.relay.decide import (
     Wire,
 )
 from kecs.sidecar import metadata, outages
-from kecs.sidecar.accesslog import connection_record, exchange_record, line_of
+from kecs.sidecar.accesslog import connection_record, exchange_record, line_of, unclassified_record
 from kecs.sidecar.call_line import CallLines
 from kecs.sidecar.config import EngineMode, SidecarConfig
 from kecs.sidecar.context import CallContext, MetadataContext, new_request_id
@@ -66,6 +67,7 @@ REDIRECT: Final = "redirect"
 ADMIN: Final = "admin"
 PROBE: Final = "probe"
 ENGINE: Final = "engine"
+UNCLASSIFIED: Final = "unclassified"
 
 _HOSTS_KEPT: Final = 1024
 _INTERCEPTED_PORTS: Final = frozenset({443, 80})
@@ -147,6 +149,7 @@ class SidecarDecider(Decider):
         self._own = {ADMIN: admin, PROBE: probe}
         self._lack = lack
         self._clock = clock
+        self._sightings = Sightings()
         self._date = (0, b"")
         self._lines = CallLines()
         self._recall = Recall()
@@ -251,6 +254,14 @@ class SidecarDecider(Decider):
         exchange.connection = replace(exchange.connection, client=origin.client, destination=origin.destination)
         return True
 
+    def _unclassified(self, exchange: Exchange, call: Call) -> Answer:
+        """Refuse a request that no service is known for; a backend would take it for some service, likely S3."""
+        exchange.reason = UNCLASSIFIED
+        seen = Sighting.of(call, exchange.head)
+        if self._sightings.first(seen):
+            self._log(line_of(unclassified_record(seen, self._clock())))
+        return self._error(exchange, 501, seen.sentence)
+
     def _call(self, exchange: Exchange, body: bytes) -> Forward | Answer:
         connection, head = exchange.connection, exchange.head
         name = exchange.name or self._names.name_of(connection.destination.host) or ""
@@ -261,6 +272,8 @@ class SidecarDecider(Decider):
         if not (is_aws if asked else is_aws_name(name)):
             exchange.reason = "misdirected"
             return self._error(exchange, 421, f"this connection is for {name or 'AWS names'}, not for {asked!r}")
+        if not call.service:
+            return self._unclassified(exchange, call)
         route = context.route = self.routes.choose(call.service)
         head = canonicalise(call, head, route.profile)
         if not route.local:
