@@ -32,6 +32,7 @@ from kecs.relay.decide import (
     Wire,
 )
 from kecs.relay.occupancy import Limit
+from kecs.relay.tls import TlsSocket, serve_tls
 from kecs.relay.upstream import Dialling
 
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -52,7 +53,7 @@ class Floor(Protocol):
     counters: dict[str, int]
     contexts: Contexts
 
-    def serve(self, sock: socket.socket, connection: Connection, name: str) -> None:
+    def serve(self, sock: socket.socket | TlsSocket, connection: Connection, name: str) -> None:
         """Serve HTTP/1.1 on a plain or TLS socket."""
 
     def tunnel(self, client: socket.socket, server: socket.socket, arrival: "Arrival") -> None:
@@ -86,7 +87,7 @@ class Arrival:
         """The client has been told that a proxy's CONNECT has succeeded."""
         self._look = Look.PEEK
         self._server: socket.socket | None = None
-        self._handshake: ssl.SSLSocket | None = None
+        self._handshake: TlsSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._low_water = 1
         self._watching = False
@@ -133,7 +134,7 @@ class Arrival:
         if self._over:
             return
         self._take_over()
-        for sock in (self._server, self._handshake or self._sock):
+        for sock in (self._server, self._sock):
             if sock is not None:
                 if reset:
                     with contextlib.suppress(OSError):
@@ -367,10 +368,11 @@ class Arrival:
 
     def _shake(self, name: str, context: ssl.SSLContext) -> None:
         try:
-            self._handshake = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+            self._handshake = serve_tls(context, self._sock)
         except (OSError, ValueError):  # it is connected no more
             self.abort("client_reset")
             return
+        self._sock = self._handshake.plain
         self._step(name)
 
     def _step(self, name: str) -> None:
@@ -396,7 +398,7 @@ class Arrival:
         else:
             self._take_over(watched=True)
             self._floor.counters["tls_handshakes"] += 1
-            self._floor.counters["tls_resumed"] += bool(tls.session_reused)
+            self._floor.counters["tls_resumed"] += tls.resumed
             self._floor.serve(tls, self.connection, name)
 
 

@@ -12,11 +12,13 @@ import socket
 import ssl
 from typing import Final
 
+from kecs.relay.tls import TlsSocket
+
 _RECORDS: Final = 4096
 """An alert is a record of less than a hundred bytes."""
 
 
-def close_notify(tls: ssl.SSLSocket) -> bytes | None:
+def close_notify(tls: ssl.SSLSocket | TlsSocket) -> bytes | None:
     """End our direction; return what the peer is to be sent for it, or None where descriptors have run out.
 
     To be called on the loop's thread, for a non-blocking socket, when all that was written has been sent.

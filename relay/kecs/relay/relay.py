@@ -18,6 +18,7 @@ from kecs.relay.occupancy import Limit, Occupancy
 from kecs.relay.original import client_of, from_getsockname
 from kecs.relay.session import Session
 from kecs.relay.stream import Stream
+from kecs.relay.tls import TlsSocket
 from kecs.relay.transfer import Means
 from kecs.relay.tunnel import Tunnel
 from kecs.relay.upstream import Pool, default_dial
@@ -260,7 +261,7 @@ class Relay:
 
     # what an arrival becomes
 
-    def serve(self, sock: socket.socket, connection: Connection, name: str) -> None:
+    def serve(self, sock: socket.socket | TlsSocket, connection: Connection, name: str) -> None:
         """Serve HTTP/1.1 on a socket."""
         self._arrivals.pop(connection.number, None)
         stream = Stream(self.loop, sock, _NOBODY)

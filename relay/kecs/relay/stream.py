@@ -1,7 +1,7 @@
 """One connected, non-blocking socket on the loop, plain or TLS: reads are pushed to its owner, writes are buffered.
 
 The read watch stays registered while the stream lives, but for back-pressure: changing it per request costs two
-system calls each. OpenSSL is called directly on the socket (`ssl.SSLSocket`), not through memory buffers.
+system calls each. OpenSSL is called directly on the socket, not through memory buffers.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from kecs.relay.farewell import close_notify
+from kecs.relay.tls import TlsSocket
 
 READ_SIZE: Final = 65536
 TLS_RECORD: Final = 16384
@@ -62,15 +63,16 @@ class Stream:
     """See the module."""
 
     __slots__ = (
-        "_buffered", "_closing", "_deaf", "_failed", "_fd", "_has_shut", "_loop", "_out", "_paused", "_reading",
-        "_shutting", "_sock", "_ssl", "_unacknowledged", "_writing", "closed", "eof", "owner",
+        "_buffered", "_closing", "_deaf", "_failed", "_fd", "_has_shut", "_loop", "_out", "_paused", "_put", "_reading",
+        "_recv", "_shutting", "_sock", "_ssl", "_unacknowledged", "_writing", "closed", "eof", "owner",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, owner: Owner) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket | TlsSocket, owner: Owner) -> None:
         self._loop = loop
-        self._sock = sock
+        self._sock = sock.plain if isinstance(sock, TlsSocket) else sock
         self._fd = sock.fileno()
-        self._ssl = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._ssl = sock if isinstance(sock, ssl.SSLSocket | TlsSocket) else None
+        self._recv, self._put = sock.recv, sock.send
         self.owner = owner
         self.closed = False
         self.eof = False
@@ -115,9 +117,9 @@ class Stream:
         return 0 if self.closed else _ask(self._fd, termios.FIONREAD)
 
     def start(self) -> None:
-        """Begin to read. OpenSSL may hold bytes already: they are read at once."""
+        """Begin to read. OpenSSL takes a record at a time from the kernel: it may hold what came with the handshake."""
         self._watch()
-        if self._ssl is not None:
+        if self._pending():
             self._loop.call_soon(self._readable)
 
     def pause(self) -> None:
@@ -188,6 +190,7 @@ class Stream:
             self._ssl = None
             self._sock = socket.socket(fileno=self._sock.detach())
             self._sock.settimeout(0)
+            self._recv, self._put = self._sock.recv, self._sock.send
 
     def _has_room(self) -> bool:
         """Whether a record can be sent at once: the kernel calls writable what has a third of its buffer free."""
@@ -222,6 +225,9 @@ class Stream:
         self._out.clear()
         self._buffered = 0
         self._sock.close()
+        # OpenSSL's part, 20 KB, ends here, not with this object, which its owner may still hold
+        self._ssl = None
+        self._recv, self._put = self._sock.recv, self._sock.send
 
     def _watch(self) -> None:
         if not self._reading and not self.closed:
@@ -257,7 +263,7 @@ class Stream:
             if self._paused or self.closed or self.eof:
                 return
             try:
-                data = self._sock.recv(size)
+                data = self._recv(size)
             except OSError as error:
                 self._read_failed(error)
                 return
@@ -296,7 +302,7 @@ class Stream:
         total, view = 0, data
         try:
             while True:
-                total += self._sock.send(view)
+                total += self._put(view)
                 if total >= len(data):
                     return total
                 view = memoryview(data)[total:]
