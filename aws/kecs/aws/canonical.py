@@ -1,69 +1,152 @@
-"""The form of a request that a backend understands. Only heads change, and only where the backend needs it.
+"""The form of a request that a backend understands, or the refusal of one that none of its forms can say.
 
-Signatures become wrong by it. That is no loss: backends that emulate AWS don't know the client's secret.
+Signatures become wrong by it. That is no loss: backends that emulate AWS don't know the client's secret; for one that
+verifies presigned URLs they are signed anew. What follows from host and profile alone is worked out once for each.
 """
 
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
-from kecs.aws import services
+from kecs.aws import canonical_bodies, canonical_s3, services
 from kecs.aws.call import Call
-from kecs.aws.head import Fields, RequestHead
+from kecs.aws.canonical_types import Changed, Refusal, renamed
+from kecs.aws.forms import Form, form_of
+from kecs.aws.head import RequestHead
 from kecs.aws.hosts import AwsHost, parse_host
-from kecs.aws.profiles import PathStyle, Profile, Sign
+from kecs.aws.presigned import is_presigned, signed_anew
+from kecs.aws.profiles import AccountBy, PathStyle, Profile, Sign
 
+_KEPT: Final = 4096
 _NO_DATE: Final = "20000101"
 _DATE_DIGITS: Final = 8
 _TEST_KEY: Final = "test"
 _NO_SIGNATURE: Final = "0" * 64
 _V4A: Final = b"AWS4-ECDSA-P256-SHA256"
+_BEARER: Final = b"bearer "
+_KEY_END: Final = b"Credential="
+_MOTO_ACCOUNT: Final = b"x-moto-account-id"
 
 
-def canonicalise(call: Call, head: RequestHead, profile: Profile) -> RequestHead:
-    """Return the head that the backend understands; the same object when nothing has to change."""
-    aws = parse_host(call.host)
-    if aws is not None:
-        head = _with_host(head, profile, aws)
-    return _with_scope(call, head, profile)
+class _Plan(NamedTuple):
+    """What host and profile say about every request."""
+
+    name: bytes
+    """The Host that the backend gets; empty for a name that is not AWS's."""
+    prefix: bytes
+    """What goes before the path."""
+    express: bool
 
 
-def _canonical_name(profile: Profile, aws: AwsHost) -> str:
-    name = aws.canonical if profile.canonical_host else aws.name
-    if aws.account and not aws.data_plane and not profile.account_hosts:
-        name = name.removeprefix(f"{aws.account}.")
+def canonicalise(
+    call: Call, head: RequestHead, profile: Profile, *, body: bytes | None = None, account: str = ""
+) -> RequestHead | Changed | Refusal:
+    """Return the head that the backend understands, the same object when nothing has to change; or a refusal.
+
+    `body` is the whole body where `body_wanted` asked for it. `account` is the account meant when it is not the
+    backend's own default.
+    """
+    form = form_of(call, head.target)
+    if form is not None or call.service in profile.strays:
+        refused = _refused(call, form or Form.STRAY, profile)
+        if refused is not None:
+            return refused
+    plan = _plan(call.host, profile)
+    changed = _with_host(head, plan) if plan.name else head
+    if form is not None:
+        changed = _with_path(changed, form, call, profile)
+    if call.service == "s3":
+        return _s3(call, changed, profile, plan, account)
+    changed = _with_scope(call, changed, profile)
+    if account:
+        changed = _with_account(changed, profile, account)
+    return canonical_bodies.changed(call, changed, profile, body)
+
+
+def body_wanted(head: RequestHead, profile: Profile) -> int:
+    """Return how much of the body `canonicalise` needs: all of it, up to a bound, or nothing."""
+    return canonical_bodies.wanted(head, profile) or canonical_s3.wanted(head)
+
+
+def _refused(call: Call, form: Form, profile: Profile) -> Refusal | None:
+    if form not in profile.refuses:
+        return None
+    return Refusal(what=_what(call, form), profile=profile.name)
+
+
+def _what(call: Call, form: Form) -> str:
+    if form is Form.UNKNOWN:
+        return f"what is asked at {call.host or 'a host that is not said'}"
+    return f"{form.value} ({call.service})" if form is Form.STRAY else form.value
+
+
+@lru_cache(maxsize=_KEPT)
+def _plan(name: str, profile: Profile) -> _Plan:
+    host = parse_host(name)
+    if host is None:
+        return _Plan(name=b"", prefix=b"", express=False)
+    express = host.prefix.startswith("s3express-")
+    spelled = _canonical_name(profile, host, express=express)
+    prefix = b""
+    if _wants_path_style(profile, host, express=express):
+        spelled = spelled.removeprefix(f"{host.bucket}.")
+        prefix = b"/" + host.bucket.encode()
+    return _Plan(name=spelled.encode(), prefix=prefix, express=express)
+
+
+def _canonical_name(profile: Profile, host: AwsHost, *, express: bool) -> str:
+    if express:
+        return canonical_s3.plain_name(host)
+    name = host.canonical if profile.canonical_host else host.name
+    if host.account and not host.data_plane and not profile.account_hosts and host.prefix != "s3-accesspoint":
+        name = name.removeprefix(f"{host.account}.")
     return name
 
 
-def _wants_path_style(profile: Profile, aws: AwsHost) -> bool:
-    if not aws.bucket or aws.prefix != "s3":
+def _wants_path_style(profile: Profile, host: AwsHost, *, express: bool) -> bool:
+    if not host.bucket or not (host.prefix == "s3" or express):
         return False
-    return profile.path_style is PathStyle.ALWAYS or (profile.path_style is PathStyle.DOTTED and "." in aws.bucket)
+    return profile.path_style is PathStyle.ALWAYS or (profile.path_style is PathStyle.DOTTED and "." in host.bucket)
 
 
-def _with_host(head: RequestHead, profile: Profile, aws: AwsHost) -> RequestHead:
-    name = _canonical_name(profile, aws)
-    target = head.target
-    if _wants_path_style(profile, aws):
-        name = name.removeprefix(f"{aws.bucket}.")
-        target = b"/" + aws.bucket.encode() + target
-    if name == aws.name and target is head.target and head.get(b"host") == name.encode():
+def _with_host(head: RequestHead, plan: _Plan) -> RequestHead:
+    if not plan.prefix and head.get(b"host") == plan.name:
         return head
-    return RequestHead(method=head.method, target=target, fields=_renamed(head.fields, name))
+    return RequestHead(method=head.method, target=plan.prefix + head.target, fields=renamed(head.fields, plan.name))
 
 
-def _renamed(fields: Fields, name: str) -> Fields:
-    """Replace the Host field where it stands, or put one first."""
-    value = name.encode()
-    if any(key.lower() == b"host" for key, _ in fields):
-        return tuple((key, value) if key.lower() == b"host" else (key, old) for key, old in fields)
-    return ((b"Host", value), *fields)
+def _with_path(head: RequestHead, form: Form, call: Call, profile: Profile) -> RequestHead:
+    before = b""
+    if form is Form.SIGNING_CERTIFICATE:
+        before = profile.certificate_path
+    elif form is Form.EXECUTE_API and profile.api_path:
+        before = profile.api_path + b"/" + call.resource.encode()
+    if not before:
+        return head
+    return RequestHead(method=head.method, target=before + head.target, fields=head.fields)
+
+
+def _s3(call: Call, head: RequestHead, profile: Profile, plan: _Plan, account: str) -> RequestHead | Changed:
+    made = None
+    if plan.express:
+        made = canonical_s3.from_express(call, head)
+        head = made.head if is_presigned(head) else _signed(call, made.head, "s3")
+    if profile.verifies_presigned and is_presigned(head):
+        head = signed_anew(head, key=account or call.access_key)
+    elif account:
+        head = _with_account(head, profile, account)
+    if made is None or (made.body is None and made.answered is None):
+        return head
+    return Changed(head=head, body=made.body, answered=made.answered)
 
 
 def _needs_scope(call: Call, head: RequestHead, profile: Profile) -> bool:
     # Customers' own endpoints are in no table: what their clients send is theirs.
-    if call.service == "s3" or services.protocol(call.service) is None:
+    if services.protocol(call.service) is None:
         return False
     authorization = head.get(b"authorization")
     if authorization is not None:
+        if not profile.bearer and authorization[: len(_BEARER)].lower() == _BEARER:
+            return True
         return not profile.asymmetric and authorization.startswith(_V4A)
     if call.signing_name:
         return not profile.query_credential  # it stood in the query string
@@ -73,11 +156,41 @@ def _needs_scope(call: Call, head: RequestHead, profile: Profile) -> bool:
 def _with_scope(call: Call, head: RequestHead, profile: Profile) -> RequestHead:
     if not _needs_scope(call, head, profile):
         return head
+    return _signed(call, head, call.signing_name or services.signing_name(call.service))
+
+
+def _signed(call: Call, head: RequestHead, signing: str) -> RequestHead:
+    """Give the request a credential scope of the common kind."""
     stamp = (head.get(b"x-amz-date") or b"")[:_DATE_DIGITS].decode("latin-1")
     date = stamp if len(stamp) == _DATE_DIGITS and stamp.isdigit() else _NO_DATE
-    signing = call.signing_name or services.signing_name(call.service)
     scope = "/".join((call.access_key or _TEST_KEY, date, call.region or "us-east-1", signing, "aws4_request"))
     value = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={_NO_SIGNATURE}"
     return head.with_fields(
         drop=(b"authorization", b"x-amz-region-set"), add=((b"Authorization", value.encode("latin-1", "replace")),)
     )
+
+
+def _with_account(head: RequestHead, profile: Profile, account: str) -> RequestHead:
+    match profile.account_by:
+        case AccountBy.HEADER:
+            return head.with_fields(drop=(_MOTO_ACCOUNT,), add=((_MOTO_ACCOUNT, account.encode()),))
+        case AccountBy.KEY:
+            return _with_key(head, account.encode())
+        case AccountBy.NOTHING:
+            return head
+
+
+def _with_key(head: RequestHead, key: bytes) -> RequestHead:
+    """Say another access key in the credential, in the header or in the query."""
+    authorization = head.get(b"authorization")
+    if authorization is not None:
+        before, found, rest = authorization.partition(_KEY_END)
+        if not found:
+            return head
+        value = before + found + key + b"/" + rest.partition(b"/")[2]
+        return head.with_fields(drop=(b"authorization",), add=((b"Authorization", value),))
+    before, found, rest = head.target.partition(b"X-Amz-Credential=")
+    if not found:
+        return head
+    end = min(place for mark in (b"%2F", b"%2f", b"/") if (place := (rest + mark).find(mark)) >= 0)
+    return RequestHead(method=head.method, target=before + found + key + rest[end:], fields=head.fields)

@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from kecs.aws.forms import Form
+
 
 class PathStyle(StrEnum):
     """When a bucket has to move from the host name to the path."""
@@ -31,9 +33,20 @@ class Sign(StrEnum):
     """All but S3's, where unsigned means anonymous."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountBy(StrEnum):
+    """How a backend is told which account is meant, when it is not its own default."""
+
+    NOTHING = "nothing"
+    """It knows one account."""
+    KEY = "key"
+    """An access key of twelve digits is an account."""
+    HEADER = "header"
+    """A header field of its own: moto's x-moto-account-id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Profile:
-    """One kind of backend."""
+    """One kind of backend. Compared by identity: it is part of keys that are looked up for each request."""
 
     name: str
     canonical_host: bool = True
@@ -46,23 +59,110 @@ class Profile:
     """Understands SigV4A, whose scope has no region."""
     query_credential: bool = True
     """Understands credentials in the query string of services other than S3."""
+    bearer: bool = True
+    """Understands bearer tokens, as Bedrock's API keys."""
+    query_by_get: bool = True
+    """Answers the query protocol's GET as it answers its POST."""
+    cbor: bool = True
+    """Speaks CBOR with services whose clients do: CloudWatch's and Kinesis'."""
+    verifies_presigned: bool = False
+    """Verifies the signatures of presigned S3 URLs, and knows the access key `test` with the secret `test`."""
+    account_by: AccountBy = AccountBy.NOTHING
+    certificate_path: bytes = b""
+    """Where it has the certificate that SNS messages are signed with; empty: nowhere."""
+    api_path: bytes = b""
+    """Below which it serves APIs of API Gateway by id, stage and path; empty: by their host names."""
+    refuses: frozenset[Form] = frozenset()
+    """Forms of requests that are answered here, since the backend would answer them wrongly or not at all."""
+    strays: frozenset[str] = frozenset()
+    """Services whose requests it takes for S3's."""
     markers: tuple[str, ...] = ()
     """Names under which the backend's own addresses appear in its answers; ports don't matter."""
 
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")
 
+_NOWHERE: Final = frozenset(
+    {
+        Form.UNKNOWN,
+        Form.STRAY,
+        Form.OUTPOSTS,
+        Form.SEARCH_DOMAIN,
+        Form.CLUSTER,
+        Form.IOT_CREDENTIALS,
+        Form.LOAD_BALANCER,
+    }
+)
+"""What no backend has: nothing listens, or a list of S3's buckets comes back."""
+
+_RESOURCES: Final = _NOWHERE | {
+    Form.WEBSITE,
+    Form.ACCESS_POINT,
+    Form.OBJECT_LAMBDA,
+    Form.MULTI_REGION,
+    Form.EXECUTE_API,
+    Form.FUNCTION_URL,
+    Form.REGISTRY,
+    Form.SIGNING_CERTIFICATE,
+}
+"""What is asked at a host or a path of its own: a backend of which nothing is known may take it for S3."""
+
+_MOTO: Final = _NOWHERE | {
+    Form.OBJECT_LAMBDA,
+    Form.MULTI_REGION,
+    Form.EXECUTE_API,
+    Form.FUNCTION_URL,
+    Form.REGISTRY,
+    Form.SIGNING_CERTIFICATE,
+    Form.SUBSCRIBE_TO_SHARD,
+    Form.SYNC_EXECUTION,
+    Form.CONVERSE,
+}
+
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
         profile.name: profile
         for profile in (
             # moto in-process, routed by host: api.aws and SigV4A endpoints are unknown to its patterns.
-            Profile(name="embedded", account_hosts=True, sign=Sign.SQS, asymmetric=False),
-            # Takes b.s3-eu-west-1 for a path, accelerate and FIPS hosts for bucket names.
-            Profile(name="localstack", markers=("localhost.localstack.cloud", *LOOPBACK)),
-            # 404 for buckets with dots.
             Profile(
-                name="ministack", path_style=PathStyle.DOTTED, sign=Sign.SQS, markers=("ministack.local", *LOOPBACK)
+                name="embedded",
+                account_hosts=True,
+                sign=Sign.SQS,
+                asymmetric=False,
+                bearer=False,
+                cbor=False,
+                account_by=AccountBy.HEADER,
+                refuses=_MOTO,
+            ),
+            # Takes b.s3-eu-west-1 for a path, accelerate and FIPS hosts for bucket names; what nothing tells for S3.
+            Profile(
+                name="localstack",
+                sign=Sign.ALL,
+                account_by=AccountBy.KEY,
+                certificate_path=b"/_aws/sns",
+                refuses=_NOWHERE
+                | {
+                    Form.ACCESS_POINT,
+                    Form.OBJECT_LAMBDA,
+                    Form.MULTI_REGION,
+                    Form.SELECT,
+                    Form.REGISTRY,
+                    Form.LIVE_TAIL,
+                    Form.CONVERSE,
+                },
+                markers=("localhost.localstack.cloud", *LOOPBACK),
+            ),
+            # 404 for buckets with dots; APIs only by names of its own; websites are taken for buckets.
+            Profile(
+                name="ministack",
+                path_style=PathStyle.DOTTED,
+                sign=Sign.ALL,
+                cbor=False,
+                verifies_presigned=True,
+                account_by=AccountBy.KEY,
+                api_path=b"/_aws/execute-api",
+                refuses=_NOWHERE | {Form.WEBSITE, Form.SELECT, Form.SIGNING_CERTIFICATE},
+                markers=("ministack.local", *LOOPBACK),
             ),
             # Ignores hosts and routes by scope alone: what has none is taken for S3, and answered 200.
             Profile(
@@ -71,15 +171,25 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 sign=Sign.ALL,
                 asymmetric=False,
                 query_credential=False,
+                bearer=False,
+                query_by_get=False,
+                cbor=False,
+                account_by=AccountBy.HEADER,
+                refuses=_MOTO | {Form.WEBSITE},
+                strays=frozenset({"s3outposts", "s3files"}),
                 markers=LOOPBACK,
             ),
-            # Nothing is known: the plainest spelling of everything.
+            # Nothing is known: the plainest spelling of everything, and nothing that most would take for S3.
             Profile(
                 name="generic",
                 path_style=PathStyle.DOTTED,
                 sign=Sign.ALL,
                 asymmetric=False,
                 query_credential=False,
+                bearer=False,
+                query_by_get=False,
+                cbor=False,
+                refuses=_RESOURCES,
                 markers=LOOPBACK,
             ),
         )

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from kecs.aws.call import Call
+from kecs.aws.canonical_types import Back
 from kecs.sidecar.routes import Route
 
 
@@ -18,6 +19,8 @@ class CallContext:
     """The backend's own; one of ours once it is known that it gives none."""
     from_browser: bool = False
     """The request had an Origin: CORS fields of the answer are wanted."""
+    answered: Back | None = None
+    """What the answer has to be put through, since the request was changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

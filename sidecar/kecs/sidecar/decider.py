@@ -26,8 +26,10 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Final, Protocol, override
 
+from kecs.aws import canonical
 from kecs.aws.call import Call
-from kecs.aws.canonical import canonicalise
+from kecs.aws.canonical_answers import BODY_MAX, answered
+from kecs.aws.canonical_types import Changed, Refusal
 from kecs.aws.classify import body_wanted, classify
 from kecs.aws.errors import error_answer
 from kecs.aws.head import Answer, RequestHead, ResponseHead
@@ -42,6 +44,7 @@ from kecs.relay.decide import (
     Failure,
     Filter,
     Forward,
+    Gather,
     Give,
     Handover,
     Look,
@@ -68,8 +71,10 @@ ADMIN: Final = "admin"
 PROBE: Final = "probe"
 ENGINE: Final = "engine"
 UNCLASSIFIED: Final = "unclassified"
+NOT_IN_BACKEND: Final = "not_in_backend"
 
 _HOSTS_KEPT: Final = 1024
+_FINAL: Final = 200
 _INTERCEPTED_PORTS: Final = frozenset({443, 80})
 _HTTP_1: Final = frozenset({"http/1.1", "http/1.0"})
 _NAMED: Final = frozenset({Wire.TLS, Wire.HTTP, Wire.CONNECT})
@@ -226,7 +231,8 @@ class SidecarDecider(Decider):
         host, port = connection.destination
         if connection.origin in self._own or (connection.origin == REDIRECT and metadata.serves(host, port)):
             return 0
-        return body_wanted(head, name=self._names.name_of(host) or "")
+        changed = canonical.body_wanted(head, self.routes.backend.profile)
+        return changed or body_wanted(head, name=self._names.name_of(host) or "")
 
     @override
     def request(self, exchange: Exchange, body: bytes) -> Forward | Answer:
@@ -275,17 +281,24 @@ class SidecarDecider(Decider):
         if not call.service:
             return self._unclassified(exchange, call)
         route = context.route = self.routes.choose(call.service)
-        head = canonicalise(call, head, route.profile)
+        made = canonical.canonicalise(call, head, route.profile, body=body if exchange.body_whole else None)
+        replaced: bytes | None = None
+        if isinstance(made, Refusal):
+            exchange.reason = NOT_IN_BACKEND
+            return self._error(exchange, made.status, made.message, code=made.code)
+        if isinstance(made, Changed):
+            context.answered, replaced, made = made.answered, made.body, made.head
+        head = made
         if not route.local:
             head = without_secrets(head)
         if head.get(ENGINE_FIELD) is not None:
             head = head.with_fields(drop=(ENGINE_FIELD,))
-        return Forward(upstream=route.upstream, head=head, context=context)
+        return Forward(upstream=route.upstream, head=head, context=context, body=replaced)
 
     # responses
 
     @override
-    def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead:
+    def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead | Gather:
         """Return the head that the client gets."""
         context = exchange.context
         if not isinstance(context, CallContext) or context.route is None:
@@ -293,13 +306,18 @@ class SidecarDecider(Decider):
         given = head.get(b"x-amzn-requestid") or head.get(b"x-amz-request-id")
         context.request_id = given.decode("latin-1") if given else new_request_id()
         date = b"" if head.get(b"date") is not None else self._http_date()
-        return rewrite_head(
+        given_head = rewrite_head(
             context.call, head, context.route.profile, context.request_id, origin=context.from_browser, date=date
         )
+        final = context.answered is not None and head.status >= _FINAL
+        return Gather(head=given_head, bytes_max=BODY_MAX) if final else given_head
 
     @override
     def gathered(self, exchange: Exchange, head: ResponseHead, body: bytes) -> Answer:
         """Return what the client gets for an answer that was collected whole."""
+        context = exchange.context
+        if isinstance(context, CallContext) and context.answered is not None:
+            return answered(context.answered, context.call, head, body, now=self._clock())
         return Answer(status=head.status, fields=head.fields, body=body)
 
     @override
