@@ -30,6 +30,7 @@ from kecs.relay.decide import (
     Look,
     Pass,
     Peeked,
+    Same,
     Serve,
     Terminate,
     Upstream,
@@ -50,6 +51,7 @@ class Script:
     upstream: Upstream
     looks: Look = Look.PEEK
     wants: int = 0
+    sames: Callable[[Exchange, Forward], Same | None] | None = None
     answer: Answer | None = None
     replaced: Callable[[bytes], tuple[RequestHead, bytes]] | None = None
     """Makes another request of one that was shown whole."""
@@ -89,6 +91,13 @@ class Script:
             head, changed = self.replaced(body)
             return Forward(upstream=self.upstream, head=head, body=changed)
         return self.answer or Forward(upstream=self.upstream, head=exchange.head)
+
+    def alike(self, connection: Connection, name: str) -> str | None:
+        del connection
+        return name if self.sames is not None else None
+
+    def same(self, exchange: Exchange, forward: Forward) -> Same | None:
+        return None if self.sames is None else self.sames(exchange, forward)
 
     def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead | Gather:
         del exchange

@@ -21,7 +21,12 @@ _KEY: Final = re.compile(rb"(/[^/?%]++)/[^?]*[^/?](\?x-id=[A-Za-z]+)?")
 _HOST_KEY: Final = re.compile(rb"()/[^?]*[^/?](\?x-id=[A-Za-z]+)?")
 _NO_KEYS: Final = (b"/v20180820/", b"/WriteGetObjectResponse", b"/service/")
 """Paths that may mean other things than objects."""
-_READ: Final = (b"content-type", b"x-amz-target", b"x-amzn-query-mode", b"x-amz-region-set")
+READ: Final = (b"content-type", b"x-amz-target", b"x-amzn-query-mode", b"x-amz-region-set")
+"""Fields that are read besides Host and the scope of Authorization."""
+
+_ANY_KEY: Final = rb"/(?!v20180820/|WriteGetObjectResponse|service/)[!->@-~]++(?<!/)"
+"""What these patterns take for a key, without question marks and blanks."""
+_PRINTABLE: Final = re.compile(rb"[!-~]+")
 
 type _Asked = tuple[bytes, str, bytes | None, bytes | None, tuple[bytes | None, ...], Shape]
 
@@ -41,13 +46,7 @@ class Recall:
         """Say what a request is for, as `classify` does."""
         if body or len(head.target) > _TARGET_MAX:
             return classify(head, name=name, body=body)
-        authorization = head.get(b"authorization")
-        if authorization is not None and authorization.startswith(_SIGNED):
-            authorization = authorization.partition(b",")[0]
-        shape = head.shape
-        index, fields = shape.index, head.fields
-        read = tuple([None if (place := index.get(key)) is None else fields[place][1] for key in _READ])
-        asked = (head.method, name, head.get(b"host"), authorization, read, shape)
+        asked = _asked(head, name)
         target = head.target
         keyed = self._keyed.get(asked)
         if keyed is not None:
@@ -57,6 +56,18 @@ class Recall:
             call = classify(head, name=name)
             self._learn(asked, head.target, call)
         return call
+
+    def alike(self, head: RequestHead, *, name: str = "") -> bytes | None:
+        """Return the pattern of the targets that make the same call of this head; None where that is not known."""
+        target = head.target
+        if len(target) > _TARGET_MAX or not _PRINTABLE.fullmatch(target):
+            return None
+        keyed = self._keyed.get(_asked(head, name))
+        match = None if keyed is None or target.startswith(_NO_KEYS) else keyed.fullmatch(target)
+        if match is None:
+            return re.escape(target)
+        bucket, tail = match.groups()
+        return re.escape(bucket) + _ANY_KEY + re.escape(tail or b"")
 
     def _learn(self, asked: _Asked, target: bytes, call: Call) -> None:
         if call.service == "s3":
@@ -75,3 +86,13 @@ def _without_key(keyed: re.Pattern[bytes], target: bytes) -> bytes:
     if match is None or target.startswith(_NO_KEYS):
         return target
     return b"\n".join([group or b"" for group in match.groups()])  # no target holds a line's end
+
+
+def _asked(head: RequestHead, name: str) -> _Asked:
+    authorization = head.get(b"authorization")
+    if authorization is not None and authorization.startswith(_SIGNED):
+        authorization = authorization.partition(b",")[0]
+    shape = head.shape
+    index, fields = shape.index, head.fields
+    read = tuple([None if (place := index.get(key)) is None else fields[place][1] for key in READ])
+    return head.method, name, head.get(b"host"), authorization, read, shape

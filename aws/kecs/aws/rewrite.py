@@ -52,6 +52,11 @@ def rewrite_head(
     return ResponseHead(status=head.status, reason=head.reason, fields=fields + added)
 
 
+def reads_values(head: ResponseHead, *, origin: bool) -> bool:
+    """Say whether what becomes of this head depends on more than its names, its status and the call."""
+    return head.status in _INFORMATIONAL or _plan(head.shape.names, origin)[1]
+
+
 @lru_cache(maxsize=_PLANS)
 def _plan(names: tuple[bytes, ...], origin: bool) -> tuple[tuple[int, ...] | None, bool]:  # noqa: FBT001 - a cache's key
     """Return the places of the fields that stay, None for all of them, and whether values have to be looked at."""

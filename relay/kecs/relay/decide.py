@@ -5,7 +5,7 @@ The relay knows bytes, sockets and time; it knows neither AWS services nor Kuber
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -139,6 +139,38 @@ class Gather(NamedTuple):
     bytes_max: int
 
 
+type Note = Callable[[float, float, int, int, int, bytes], None]
+"""Takes note of a finished exchange: when it started and ended (seconds of time.monotonic()), its status, the bytes of
+its bodies (request, response), its request id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SameAnswer:
+    """What answers of the same names, status, content type, encoding and caching become."""
+
+    head: ResponseHead
+    """As `response` returns it, with one of `marks` where a value is another each time."""
+    marks: tuple[bytes, ...]
+    """In the order of the head."""
+    fill: Callable[[bytes], tuple[bytes, tuple[bytes, ...]]]
+    """Takes the request id that the upstream gave, or b""; returns the request id and the values of the marks."""
+    identity: tuple[bytes, ...]
+    """Names, in lower case, of the fields in which an upstream gives the request id; the first that is there counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Same:
+    """Which requests are decided as one was: those of its method, of the same names in the same order, and of these."""
+
+    target: bytes
+    """The pattern of their targets: printable ASCII only."""
+    values: Mapping[bytes, bytes]
+    """Patterns of the values that the decision has read, by the field's name in lower case; no blank at either end."""
+    answer: Callable[[ResponseHead], SameAnswer | None]
+    """Says what becomes of an answer's kind; None: it is to be asked each time."""
+    note: Note
+
+
 class Filter(Protocol):
     """Changes a body as it streams."""
 
@@ -201,6 +233,15 @@ class Decider(Protocol):
 
     def request(self, exchange: Exchange, body: bytes) -> Forward | Answer:
         """Choose an upstream and the head it gets, or answer. `body`: what `body_wanted` asked for, or all there is."""
+
+    def alike(self, connection: Connection, name: str) -> Hashable | None:
+        """Return what requests on this connection have in common with those on others, as a key; None: nothing."""
+
+    def same(self, exchange: Exchange, forward: Forward) -> Same | None:
+        """Say which other requests, alike in connection, would be forwarded in this way; None where it can't be told.
+
+        They are not asked for one by one then, nor are their answers where `Same.answer` knows them.
+        """
 
     def response(self, exchange: Exchange, head: ResponseHead) -> ResponseHead | Gather:
         """Return the head that the client gets, with the body as it is; or ask to see the body."""

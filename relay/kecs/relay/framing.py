@@ -29,7 +29,9 @@ _TARGET: Final = re.compile(rb"[!-~\x80-\xff]+$")
 HOP_BY_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
 """Fields that belong to one connection. Transfer-Encoding stays: bodies are forwarded as they are framed."""
 
-_REQUEST_HOP_BY_HOP: Final = HOP_BY_HOP | {b"upgrade", b"http2-settings"}
+REQUEST_HOP_BY_HOP: Final = HOP_BY_HOP | {b"upgrade", b"http2-settings"}
+"""Of requests: what is asked for beside them is passed on in words of ours."""
+
 _CONNECTION_OPTIONS: Final = frozenset({b"", b"close", b"keep-alive"})
 _NEVER_NOMINATED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"expect"})
 _UNSEEN: Final = re.compile(rb"(?:^|[,\s])(?:h2c|tls)(?:[,/\s]|$)", re.IGNORECASE)
@@ -381,7 +383,7 @@ def write_request(head: RequestHead, *, upgrade: bytes, http_1_0: bool = False) 
     A client of HTTP/1.0 asks in its own version, or it would get chunks that it can't read.
     """
     version = b"HTTP/1.0" if http_1_0 else b"HTTP/1.1"
-    kept = head.shape.without(_REQUEST_HOP_BY_HOP)
+    kept = head.shape.without(REQUEST_HOP_BY_HOP)
     if kept is None and head.block is not None and not upgrade:
         return b"%b %b %b\r\n%b\r\n" % (head.method, head.target, version, head.block)
     fields = head.fields if kept is None else [head.fields[place] for place in kept]

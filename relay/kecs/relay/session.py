@@ -2,96 +2,66 @@
 
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Final
 
-from kecs.aws.head import Answer, Fields, RequestHead, ResponseHead
+from kecs.aws.head import Answer, Fields, RequestHead
 from kecs.core.errors import ProtocolError
-from kecs.relay import framing
+from kecs.relay import answers, framing
 from kecs.relay.decide import Connection, Exchange, Failure
-from kecs.relay.framing import Body, Chunked, Request
+from kecs.relay.fast_path import Begun, FastPath
+from kecs.relay.framing import Body, Request
 from kecs.relay.join import Joined
 from kecs.relay.occupancy import Limit
+from kecs.relay.showing import Showing
+from kecs.relay.states import QUIET, State
 from kecs.relay.stream import HIGH_WATER, LOW_WATER, CrashError, Stream
 from kecs.relay.templates import RequestReader
 from kecs.relay.transfer import Means, Transfer
 
 _KEEP: Final = ((b"Connection", b"keep-alive"),)
 _CLOSE: Final = ((b"Connection", b"close"),)
-_OVERHEAD_MAX: Final = 65536
 _NO_HEAD: Final = RequestHead(method=b"", target=b"", fields=())
 _FIELDS_TOO_LARGE: Final = 431
-_REASONS: Final = {
-    200: b"OK", 201: b"Created", 204: b"No Content", 206: b"Partial Content", 301: b"Moved Permanently", 302: b"Found",
-    304: b"Not Modified", 307: b"Temporary Redirect", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden",
-    404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict", 411: b"Length Required",
-    412: b"Precondition Failed", 413: b"Content Too Large", 421: b"Misdirected Request", 429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented",
-    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout", 505: b"HTTP Version Not Supported",
-}  # fmt: skip
-
-
-class _State(Enum):
-    HEAD = auto()
-    """Between requests, or inside a head."""
-    SHOW = auto()
-    """Collecting what the decider wants to see of a body."""
-    BODY = auto()
-    """Carrying a body."""
-    WAIT = auto()
-    """The request is complete, its response is not."""
-    LINGER = auto()
-    """Answered and closing: what still comes is dropped."""
-    JOINED = auto()
-    """The protocol was switched."""
-
-
-_QUIET: Final = {_State.HEAD: Limit.IDLE, _State.JOINED: Limit.TUNNEL}
-"""What it means that nothing happened for too long."""
 
 
 class Session:
     """Owner of a client's stream. `closed` is called once, at the end."""
 
     __slots__ = (
-        "_begun", "_body", "_closed", "_collected", "_connection", "_discarding", "_dropped", "_exchange",
-        "_heads", "_held", "_in", "_last", "_limit", "_means", "_request", "_searched", "_state", "_stream",
-        "_transfer", "_wanted", "deadline", "http_1_0", "joined", "name", "received_bytes", "sent_bytes",
+        "_begun", "_body", "_closed", "_connection", "_discarding", "_dropped", "_exchange", "_fast",
+        "_heads", "_held", "_in", "_limit", "_means", "_request", "_searched", "_showing", "_state", "_stream",
+        "_transfer", "deadline", "http_1_0", "joined", "leaving", "name", "received_bytes", "sent_bytes",
     )  # fmt: skip
 
     def __init__(
         self, means: Means, stream: Stream, connection: Connection, name: str, closed: Callable[["Session", str], None]
     ) -> None:
-        self._means = means
-        self._stream = stream
-        self._connection = connection
-        self.name = name
-        self._closed = closed
-        self._in = bytearray()
-        self._searched = 0
+        self._means, self._stream, self._closed = means, stream, closed
+        self._connection, self.name = connection, name
+        self._in, self._searched = bytearray(), 0
         self._heads = RequestReader()
-        self._state = _State.HEAD
+        self._state = State.HEAD
         self._held = False
         """The upstream takes no more of the body for now."""
         self._request: Request | None = None
         self._body: Body | None = None
         self._exchange: Exchange | None = None
         self._transfer: Transfer | None = None
-        self._collected = bytearray()
-        self._wanted = 0
+        self._showing: Showing | None = None
         self._discarding = False
         """The rest of the body is read and dropped: the answer came before its end."""
         self._dropped = 0
-        self._last = False
+        self.leaving = False
         """No request after this one."""
         self._limit: Limit | None = None
         """Not to be carried: a request is answered 503."""
         self._begun = 0.0
         self.http_1_0 = False
         self.joined: Joined | None = None
-        self.sent_bytes = 0
-        self.received_bytes = 0
+        self.sent_bytes = self.received_bytes = 0
         self.deadline = means.loop.time() + means.config.idle_timeout_s
+        shelf = means.shelves.find(means.decider.alike(connection, name))
+        self._fast = None if shelf is None else FastPath(means, self, shelf, connection, name)
         stream.owner = self
 
     # what the stream tells
@@ -99,25 +69,30 @@ class Session:
     def received(self, stream: Stream, data: bytes) -> bool:  # noqa: ARG002 - the protocol's
         """Take bytes from the client; say whether more has to come."""
         self.received_bytes += len(data)
-        if self._state is _State.BODY and not self._in:
+        fast = self._fast
+        if fast is not None and self._state is State.HEAD and not self.leaving and (not self._in or fast.holding):
+            begun = fast.begin(bytes(self._in) + data if self._in else data)
+            if begun is not Begun.NO:
+                return self._went_fast(begun, data)
+        if self._state is State.BODY and not self._in:
             rest = self._carry(data)
             if rest:
                 self._in += rest
                 self._advance()
-        elif self._state is not _State.LINGER:
+        elif self._state is not State.LINGER:
             self._in += data
-            if self._state is not _State.WAIT:
+            if self._state is not State.WAIT:
                 self._advance()
             elif len(self._in) > self._means.config.pipelined_bytes_max:
                 self._stream.pause()
         state = self._state
-        return state is not _State.WAIT and (state is not _State.HEAD or bool(self._in))
+        return state is not State.WAIT and (state is not State.HEAD or bool(self._in))
 
     def ended(self, stream: Stream) -> None:  # noqa: ARG002 - the protocol's
         """The client sends no more: requests that are complete still get their responses."""
-        if self._state in {_State.SHOW, _State.BODY}:
+        if self._state in {State.SHOW, State.BODY}:
             self._end("client_closed")
-        elif self._state in {_State.HEAD, _State.LINGER}:
+        elif self._state in {State.HEAD, State.LINGER}:
             self._leave_when_sent()
 
     def lost(self, stream: Stream, error: OSError) -> None:  # noqa: ARG002 - the protocol's
@@ -132,10 +107,10 @@ class Session:
         """The client took what was buffered."""
         if self._transfer is not None:
             self._transfer.pause(full=False)
-        elif self._state is _State.HEAD:
+        elif self._state is State.HEAD:
             stream.resume()
             self._continue()
-        elif self._state is _State.LINGER and not stream.buffered:
+        elif self._state is State.LINGER and not stream.buffered:
             if stream.closed or stream.eof:
                 self._end("")
             else:
@@ -146,16 +121,16 @@ class Session:
     def _advance(self) -> None:
         """Go on with what is there, as far as it goes."""
         while True:
-            if self._state is _State.HEAD:
+            if self._state is State.HEAD:
                 if self._stream.buffered > HIGH_WATER:
                     self._stream.pause()  # until the client takes the answers to what it has asked already
                     return
                 if not self._read_head():
                     return
-            elif self._state is _State.SHOW:
+            elif self._state is State.SHOW:
                 if not self._show():
                     return
-            elif self._state is _State.BODY and self._in:
+            elif self._state is State.BODY and self._in:
                 data = bytes(self._in)
                 self._in.clear()
                 self._in += self._carry(data)
@@ -192,7 +167,7 @@ class Session:
             self._refuse(error.status, error.message, Limit.HEAD_FIELDS if too_many else None)
             return False
         self._accept(self._request)
-        return self._state is not _State.LINGER
+        return self._state is not State.LINGER
 
     def _new_exchange(self) -> Exchange:
         return Exchange(connection=self._connection, name=self.name, head=_NO_HEAD, started=time.monotonic())
@@ -202,15 +177,13 @@ class Session:
         self._exchange = exchange
         exchange.head = request.head
         self.http_1_0 = request.http_1_0
-        self._last = self._last or not request.keep_alive
+        self.leaving = self.leaving or not request.keep_alive
         self._body = request.body
-        self._collected.clear()
         self._means.counters["requests"] += 1
-        self._wanted = 0 if request.body.done else self._means.decider.body_wanted(self._connection, request.head)
-        if self._wanted:
-            if isinstance(request.body, Chunked):
-                request.body.show(self._wanted + 1)  # one more tells whether that was all
-            self._state = _State.SHOW
+        wanted = 0 if request.body.done else self._means.decider.body_wanted(self._connection, request.head)
+        if wanted:
+            self._showing = Showing(request.body, wanted)
+            self._state = State.SHOW
             self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
             if request.expects_continue and not request.http_1_0:
                 self.respond(b"HTTP/1.1 100 Continue\r\n\r\n")  # the decision needs the body
@@ -220,36 +193,29 @@ class Session:
 
     def _show(self) -> bool:
         """Collect the body's beginning; say whether the decision was made."""
-        body = self._body
-        if body is None or not self._in:
+        showing = self._showing
+        if showing is None or not self._in:
             return False
-        data = bytes(self._in)
         try:
-            count = body.take(data)
+            del self._in[: showing.take(bytes(self._in))]
         except ProtocolError as error:
             self._refuse(error.status, error.message)
             return False
-        self._collected += data[:count]
-        del self._in[:count]
-        shown = body.shown if isinstance(body, Chunked) else self._collected
-        # chunk extensions count here, or a client could make us collect kilobytes for each byte that is shown
-        if body.done or len(shown) >= self._wanted or len(self._collected) > self._wanted + _OVERHEAD_MAX:
-            if self._exchange is not None:
-                self._exchange.body_whole = body.done and len(shown) <= self._wanted
-            self._decide(bytes(shown[: self._wanted]))
-            return True
-        return False
+        if showing.is_enough and self._exchange is not None:
+            self._exchange.body_whole = showing.is_whole
+            self._decide(showing.shown)
+        return showing.is_enough
 
     def _decide(self, shown: bytes) -> None:
         exchange, request = self._exchange, self._request
         if exchange is None or request is None or self._body is None:
             return
-        collected = bytes(self._collected)
-        self._collected.clear()
+        showing, self._showing = self._showing, None
+        collected = b"" if showing is None else bytes(showing.collected)
         self._held = False
         exchange.request_bytes = len(collected)
         decision = self._means.decider.request(exchange, shown)
-        self._state = _State.WAIT if self._body.done else _State.BODY
+        self._state = State.WAIT if self._body.done else State.BODY
         self.deadline = 0.0 if self._body.done else self._means.loop.time() + self._means.config.body_timeout_s
         if isinstance(decision, Answer):
             self._answer(decision, keep_alive=not request.expects_continue or self._body.done)
@@ -260,6 +226,8 @@ class Session:
         if self._limit is not None or pool.waiting >= self._means.config.requests_max:
             self._overloaded(exchange, self._limit or Limit.REQUESTS)
             return
+        if self._fast is not None and showing is None and decision.body is None:
+            self._fast.met(exchange, request, decision)
         pool.waiting += 1
         transfer = Transfer(self._means, self, exchange, request, decision)
         self._transfer = transfer
@@ -295,10 +263,39 @@ class Session:
             self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
             return b""
         self.deadline = 0.0
-        self._state = _State.WAIT
+        self._state = State.WAIT
         if self._discarding:
             self._next()
         return data[count:]
+
+    # the fast path
+
+    def _went_fast(self, begun: Begun, data: bytes) -> bool:
+        if begun is Begun.HELD:
+            self._in += data
+            self._means.loop.call_soon(self._continue)
+            return True
+        self._in.clear()
+        self._state, self.deadline, self.http_1_0 = State.WAIT, 0.0, False
+        return False
+
+    def carried(self, data: bytes, *, keep_alive: bool) -> None:
+        """Send a whole answer that came the fast way, and be ready for the next request."""
+        self.sent_bytes += len(data)
+        self._stream.write(data)
+        if not keep_alive:
+            self.leaving = True
+            self._close_when_sent()
+        elif self._in or self._stream.eof or self._stream.buffered:
+            self._next()
+        else:
+            self._state = State.HEAD
+            self.deadline = self._means.loop.time() + self._means.config.idle_timeout_s
+
+    def take_over(self, exchange: Exchange, request: Request, transfer: Transfer) -> None:
+        """Go the ordinary way with a request that was sent, whole, the fast way."""
+        self._exchange, self._request, self._body, self._transfer = exchange, request, request.body, transfer
+        self.leaving = self.leaving or not request.keep_alive
 
     # responses
 
@@ -315,15 +312,15 @@ class Session:
         self._held = full
         if full:
             self._stream.pause()
-        elif self._state is _State.BODY:
+        elif self._state is State.BODY:
             self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
             self._stream.resume()
 
     def closing_fields(self, *, keep_alive: bool) -> Fields:
         """Return the Connection field that a response needs."""
         if not keep_alive:
-            self._last = True
-        if self._last:
+            self.leaving = True
+        if self.leaving:
             return _CLOSE
         return _KEEP if self.http_1_0 else ()
 
@@ -332,9 +329,9 @@ class Session:
         self._transfer = None
         self._means.pool.waiting -= 1
         if not keep_alive:
-            self._last = True
+            self.leaving = True
         self._record("")
-        if self._state is _State.BODY:
+        if self._state is State.BODY:
             self._discard()
         else:
             self._next()
@@ -353,7 +350,7 @@ class Session:
             self._end(failure.value)
             return
         request = self._request
-        waits = request is not None and request.expects_continue and self._state is _State.BODY
+        waits = request is not None and request.expects_continue and self._state is State.BODY
         self._answer(self._means.decider.failed(exchange, failure, detail), keep_alive=not waits, reason=failure.value)
 
     def _overloaded(self, exchange: Exchange, limit: Limit) -> None:
@@ -362,7 +359,7 @@ class Session:
         answer = self._means.decider.failed(exchange, Failure.OVERLOAD, limit)
         exchange.reason = limit
         request = self._request
-        waits = request is not None and request.expects_continue and self._state is _State.BODY
+        waits = request is not None and request.expects_continue and self._state is State.BODY
         self._answer(answer, keep_alive=self._limit is None and not waits, reason=limit)
 
     def switch(self, upstream: Stream, first: bytes) -> None:
@@ -371,7 +368,7 @@ class Session:
         self._transfer = None
         self._means.pool.waiting -= 1
         self._record("")
-        self._state = _State.JOINED
+        self._state = State.JOINED
         self.deadline = self._means.loop.time() + self._means.config.tunnel_idle_timeout_s
         rest = bytes(self._in)
         self._in.clear()
@@ -381,19 +378,16 @@ class Session:
         """Send a response of our own, then go on or close."""
         exchange, request = self._exchange, self._request
         if not keep_alive:
-            self._last = True
-        head = ResponseHead(status=answer.status, reason=_REASONS.get(answer.status, b""), fields=answer.fields)
-        bodiless = answer.status in {204, 304} or (request is not None and request.head.method == b"HEAD")
-        length: Fields = () if answer.status in {204, 304} else ((b"Content-Length", b"%d" % len(answer.body)),)
-        out = framing.write_response(head, extra=(*length, *self.closing_fields(keep_alive=keep_alive)))
-        self.respond(out if bodiless else out + answer.body)
+            self.leaving = True
+        method = b"" if request is None else request.head.method
+        head, body = answers.spell(answer, method=method, closing=self.closing_fields(keep_alive=keep_alive))
+        self.respond(head + body)
         if exchange is not None:
-            exchange.status = answer.status
-            exchange.response_bytes = 0 if bodiless else len(answer.body)
+            exchange.status, exchange.response_bytes = answer.status, len(body)
         self._record(reason)
-        if self._state is _State.BODY and keep_alive:
+        if self._state is State.BODY and keep_alive:
             self._discard()
-        elif self._state in {_State.BODY, _State.HEAD, _State.SHOW}:
+        elif self._state in {State.BODY, State.HEAD, State.SHOW}:
             self._linger()
         else:
             self._next()
@@ -405,7 +399,7 @@ class Session:
         if exchange is not None:
             exchange.reason = reason
         self._means.counters["requests_invalid"] += 1
-        self._last = True
+        self.leaving = True
         answer = self._means.decider.invalid(exchange, status, detail)
         self._answer(answer, keep_alive=False, reason=reason)
 
@@ -418,7 +412,7 @@ class Session:
 
     def _discard(self) -> None:
         """Read the rest of the body and drop it, so that the client gets to read its answer."""
-        if self._last and self._request is not None and self._request.expects_continue:
+        if self.leaving and self._request is not None and self._request.expects_continue:
             self._linger()
             return
         self._discarding = True
@@ -430,30 +424,30 @@ class Session:
         self._discarding = False
         self._dropped = 0
         self._request = self._body = None
-        if self._last and not asked_to_close:
+        if self.leaving and not asked_to_close:
             self._linger()
-        elif self._last:
+        elif self.leaving:
             self._close_when_sent()
         else:
-            self._state = _State.HEAD
+            self._state = State.HEAD
             self.deadline = self._means.loop.time() + self._means.config.idle_timeout_s
             self._stream.resume()
             if self._in or self._stream.eof:
                 self._means.loop.call_soon(self._continue)
 
     def _continue(self) -> None:
-        if self._state is not _State.HEAD or self._stream.closed:
+        if self._state is not State.HEAD or self._stream.closed:
             return
         try:
             self._advance()
-            if self._stream.eof and self._state is _State.HEAD:
-                self._leave_when_sent()
+            if self._stream.eof and self._state is not State.WAIT:
+                self.ended(self._stream)
         except Exception as fault:  # noqa: BLE001 - of the decider: this connection ends, the others do not
             self.crash(fault)
 
     def _leave_when_sent(self) -> None:
         """Nothing more comes that could be answered: end, once what was answered is sent."""
-        if self._state is _State.HEAD and framing.head_end(self._in) >= 0:
+        if self._state is State.HEAD and framing.head_end(self._in) >= 0:
             return  # `_continue` is about to answer it
         if self._in:
             self._end("client_closed")
@@ -461,7 +455,7 @@ class Session:
             self._close_when_sent()
 
     def _close_when_sent(self) -> None:
-        self._state = _State.LINGER
+        self._state = State.LINGER
         self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
         self._stream.close()
         if self._stream.closed:
@@ -473,7 +467,7 @@ class Session:
             self._in.clear()
             self._close_when_sent()
             return
-        self._state = _State.LINGER
+        self._state = State.LINGER
         self._in.clear()
         config = self._means.config
         patience_s = config.body_timeout_s if self._stream.buffered else config.linger_s
@@ -486,11 +480,11 @@ class Session:
     @property
     def idle(self) -> bool:
         """Whether nothing has been asked that is not answered."""
-        return self._state is _State.HEAD and not self._in
+        return self._state is State.HEAD and not self._in
 
     def finish(self) -> None:
         """Close now if idle, else after the response in progress. Who has just come gets a moment for a request."""
-        self._last = True
+        self.leaving = True
         if self.idle and self.received_bytes:
             self._close_when_sent()
         elif self.idle:  # its first request is on the way: closing now would reset it
@@ -499,7 +493,7 @@ class Session:
     def turn_away(self, limit: Limit) -> None:
         """Answer a request 503 and close: there is no room for this connection. Its client is not waited for long."""
         self._limit = limit
-        self._last = True
+        self.leaving = True
         self.deadline = self._means.loop.time() + self._means.config.head_timeout_s
 
     def evict(self) -> None:
@@ -518,9 +512,14 @@ class Session:
             self.crash(fault)
 
     def _check(self, now: float) -> None:
+        fast = self._fast
+        if fast is not None and fast.under_way:
+            if now >= fast.deadline:
+                self._upstream_expired(fast.leave())
+            return
         transfer = self._transfer
-        waiting = self._state is _State.WAIT or self._held
-        if self._state is _State.JOINED and self.joined is not None and self.joined.touched:
+        waiting = self._state is State.WAIT or self._held
+        if self._state is State.JOINED and self.joined is not None and self.joined.touched:
             self.joined.touched = False
             self.deadline = now + self._means.config.tunnel_idle_timeout_s
         elif transfer is not None and waiting:
@@ -540,8 +539,8 @@ class Session:
 
     def _expired(self) -> None:
         counters = self._means.counters
-        if self._state in {_State.SHOW, _State.BODY} or (self._state is _State.HEAD and self._in):
-            limit = Limit.HEAD if self._state is _State.HEAD else Limit.BODY
+        if self._state in {State.SHOW, State.BODY} or (self._state is State.HEAD and self._in):
+            limit = Limit.HEAD if self._state is State.HEAD else Limit.BODY
             counters[limit] += 1
             self._give_up_body(408, "the request did not arrive in time", limit)
         elif self._stream.buffered:
@@ -549,7 +548,7 @@ class Session:
             self._stream.abort()
             self._end(Limit.CLIENT)
         else:
-            quiet = _QUIET.get(self._state)
+            quiet = QUIET.get(self._state)
             if quiet is not None:
                 counters[quiet] += 1
             self._end("idle")
@@ -559,12 +558,12 @@ class Session:
         answered = self._exchange is None or (self._transfer is not None and self._transfer.answered)
         self._abandon()
         if answered:
-            self._last = True
+            self.leaving = True
             self._record(limit or f"invalid_request_{status}")
             self._stream.abort()
             self._end("client_timeout")
         else:
-            self._state = _State.SHOW
+            self._state = State.SHOW
             self._refuse(status, detail, limit)
 
     def abort(self) -> None:
@@ -581,6 +580,8 @@ class Session:
         closed, self._closed = self._closed, _nothing
         if closed is _nothing:
             return
+        if self._fast is not None and self._fast.under_way:
+            self._fast.leave()
         self._abandon()
         try:
             if self._exchange is not None and self._exchange.head.method:

@@ -13,6 +13,7 @@ from kecs.relay.config import RelayConfig
 from kecs.relay.decide import Decider, Exchange, Failure, Forward, Gather
 from kecs.relay.framing import Body, Length, Request, Response, UntilClose
 from kecs.relay.occupancy import Limit
+from kecs.relay.plans import Shelves
 from kecs.relay.stream import HIGH_WATER, CrashError, Stream
 from kecs.relay.templates import ResponseReader
 from kecs.relay.upstream import Connecting, Pool
@@ -63,6 +64,7 @@ class Means:
     pool: Pool
     counters: dict[str, int]
     heads: ResponseReader = field(default_factory=ResponseReader)
+    shelves: Shelves = field(default_factory=Shelves)
 
 
 class Transfer:
@@ -124,6 +126,14 @@ class Transfer:
                 self._corked = True
                 self._means.loop.call_soon(self._uncork)
             self._attach(stream)
+
+    def adopt(self, stream: Stream, sent: bytes) -> None:
+        """Go on with a request that was sent, whole, on a kept connection."""
+        self._sent = bytearray(sent)
+        self._reused = True
+        self._stream = stream
+        stream.owner = self
+        self._wait_for_answer()
 
     def body(self, data: bytes) -> None:
         """Send more of the request's body."""

@@ -4,6 +4,7 @@ What a client or a backend may have spelled is encoded as JSON where it is more 
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -17,6 +18,10 @@ _KEPT: Final = 1024
 _MILLISECONDS: Final = 1000
 
 
+type PlannedLine = Callable[[datetime, float, int, int, int, str], bytes]
+"""Time, seconds taken, status, bytes of the request's and the response's body, request id; the line with its end."""
+
+
 class CallLines:
     """Spells calls; it remembers the second it is in."""
 
@@ -28,11 +33,7 @@ class CallLines:
 
     def line(self, exchange: Exchange, context: CallContext, now: datetime) -> bytes:
         """Return the line of a finished call, with its end."""
-        stamp = now.timestamp()
-        second = int(stamp)
-        if second != self._second:
-            self._second = second
-            self._prefix = timestamp(datetime.fromtimestamp(second, UTC)).removesuffix("000Z")
+        self._turn(now)
         call, route = context.call, context.route
         upstream = "" if route is None or exchange.upstream is None else route.address
         duration_ms = max(0.0, exchange.ended - exchange.started) * _MILLISECONDS
@@ -43,6 +44,29 @@ class CallLines:
             f'{_of_request(call.host, exchange.head.method)}"verdict":"{_verdict(exchange)}",'
             f'"reason":"{exchange.reason}"}}\n'
         ).encode()
+
+    def planned(self, call: Call, address: str, method: bytes) -> PlannedLine:
+        """Return what spells the lines of intercepted calls that differ in nothing but time, sizes and request id."""
+        words = f'"event":"call",{_of_call(call)}"status":'
+        before = f'"upstream":"{address}","request_id":'
+        after = f',{_of_request(call.host, method)}"verdict":"intercept","reason":""}}\n'
+
+        def line(now: datetime, seconds: float, status: int, sent: int, got: int, identity: str) -> bytes:  # noqa: PLR0917 - called in one place
+            self._turn(now)
+            return (
+                f'{{"time":"{self._prefix}{now.microsecond // _MILLISECONDS:03d}Z",{words}{status},"duration_ms":'
+                f'{max(0.0, seconds) * _MILLISECONDS:.3f},"bytes_in":{sent},"bytes_out":{got},{before}'
+                f"{_quoted(identity)}{after}"
+            ).encode()
+
+        return line
+
+    def _turn(self, now: datetime) -> None:
+        """Spell the second again where it is another than before."""
+        second = int(now.timestamp())
+        if second != self._second:
+            self._second = second
+            self._prefix = timestamp(datetime.fromtimestamp(second, UTC)).removesuffix("000Z")
 
 
 def _verdict(exchange: Exchange) -> str:

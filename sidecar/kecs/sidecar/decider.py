@@ -19,7 +19,7 @@ loopback, not on 443 and 80: pass, but for CONNECT   (somebody's own server; an 
 else                                                 pass
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -51,6 +51,7 @@ from kecs.relay.decide import (
     Pass,
     Peeked,
     Refuse,
+    Same,
     Serve,
     Terminate,
     Verdict,
@@ -64,6 +65,7 @@ from kecs.sidecar.context import CallContext, MetadataContext, new_request_id
 from kecs.sidecar.engine_hosts import matches
 from kecs.sidecar.engine_origin import read_mark
 from kecs.sidecar.metrics import Tally
+from kecs.sidecar.planning import Planner
 from kecs.sidecar.routes import ENGINE_FIELD, Routes, without_secrets
 
 REDIRECT: Final = "redirect"
@@ -158,6 +160,9 @@ class SidecarDecider(Decider):
         self._date = (0, b"")
         self._lines = CallLines()
         self._recall = Recall()
+        self._planner = Planner(
+            self._recall, self.tally, lines=self._lines, log=self._log, clock=clock, date=self._http_date
+        )
 
     # connections
 
@@ -294,6 +299,16 @@ class SidecarDecider(Decider):
         if head.get(ENGINE_FIELD) is not None:
             head = head.with_fields(drop=(ENGINE_FIELD,))
         return Forward(upstream=route.upstream, head=head, context=context, body=replaced)
+
+    @override
+    def alike(self, connection: Connection, name: str) -> Hashable | None:
+        """Return the name that was asked for: with it a head decides where it goes."""
+        return name if name and connection.origin == REDIRECT and not metadata.serves(*connection.destination) else None
+
+    @override
+    def same(self, exchange: Exchange, forward: Forward) -> Same | None:
+        """Say which calls are forwarded as this one."""
+        return self._planner.same(exchange, forward, self.response)
 
     # responses
 

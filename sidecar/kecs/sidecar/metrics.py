@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from kecs.relay.decide import Exchange, Verdict
@@ -10,6 +10,10 @@ from kecs.relay.decide import Exchange, Verdict
 BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 _SERIES_MAX: Final = 2000
 """Label values come from clients in part: above this many series, new ones are counted as `other`."""
+
+
+type Counter = Callable[[int, float, int, int], None]
+"""Counts a finished call: status, seconds, bytes of the request's and of the response's body."""
 
 
 class Tally:
@@ -26,6 +30,7 @@ class Tally:
         self.metadata = 0
         self.passed_bytes = 0
         self.events: dict[tuple[str, str], int] = {}
+        self._counters: dict[str, Counter] = {}
 
     def verdict(self, verdict: Verdict) -> None:
         """Count a decision on a connection."""
@@ -37,14 +42,34 @@ class Tally:
 
     def call(self, service: str, exchange: Exchange) -> None:
         """Count a finished call."""
-        _count(self.calls, (service or "unknown", str(exchange.status)))
         seconds = exchange.ended - exchange.started
-        self.durations[bisect_left(BUCKETS, seconds)] += 1
-        self.duration_sum += seconds
-        self.bytes_in += exchange.request_bytes
-        self.bytes_out += exchange.response_bytes
+        self.counter(service)(exchange.status, seconds, exchange.request_bytes, exchange.response_bytes)
         if exchange.reason:
             self.failures[exchange.reason] += 1
+
+    def counter(self, service: str) -> Counter:
+        """Return what counts a service's calls: by status, seconds, bytes of the request and of the response."""
+        known = self._counters.get(service)
+        if known is not None:
+            return known
+        labels: dict[int, tuple[str, str]] = {}
+        calls, durations = self.calls, self.durations
+
+        def count(status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
+            label = labels.get(status)
+            if label is None:
+                label = labels[status] = (service or "unknown", str(status))
+            if label in calls:
+                calls[label] += 1
+            else:
+                _count(calls, label)
+            durations[bisect_left(BUCKETS, seconds)] += 1
+            self.duration_sum += seconds
+            self.bytes_in += bytes_in
+            self.bytes_out += bytes_out
+
+        self._counters[service] = count
+        return count
 
     def exchange(self, record: Mapping[str, Any]) -> None:
         """Count another finished exchange by its record."""

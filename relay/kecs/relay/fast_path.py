@@ -1,0 +1,210 @@
+"""The short way of a request and its answer: both fit a plan, both are there whole, and a connection is kept.
+
+Nothing is made for such an exchange but what is sent. Wherever it turns out to be another one (a longer answer, an
+answer of another form, a connection that has died, a client that leaves), it becomes an ordinary `Transfer` on the
+spot, as if it had been one from the beginning.
+"""
+
+import re
+import time
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from kecs.aws.head import Answer
+from kecs.relay import transfer
+from kecs.relay.decide import Connection, Exchange, Forward
+from kecs.relay.framing import Request
+from kecs.relay.plans import AnswerPlan, RequestPlan, Shelf, plan_request
+from kecs.relay.stream import Stream
+from kecs.relay.templates import RequestReader
+from kecs.relay.transfer import Means, Transfer
+
+_HELD_MAX: Final = 65536
+"""A body of this size at most is waited for, until the loop has read what is there."""
+
+
+class Begun(Enum):
+    """What became of bytes that may be a request."""
+
+    NO = auto()
+    """They go the ordinary way."""
+    SENT = auto()
+    """The request is on its way."""
+    HELD = auto()
+    """The rest of its body may be there already: it is tried once more, with what comes next."""
+
+
+class Client(transfer.Client, Protocol):
+    """Whose requests they are."""
+
+    leaving: bool
+    """The connection ends with this answer."""
+
+    def carried(self, data: bytes, *, keep_alive: bool) -> None:
+        """Send a whole answer."""
+
+    def take_over(self, exchange: Exchange, request: Request, transfer: Transfer) -> None:
+        """Go the ordinary way with a request that was sent, whole."""
+
+
+class FastPath:
+    """One session's. Owner of the upstream's stream while a request is under way."""
+
+    __slots__ = (
+        "_connection", "_data", "_end", "_means", "_name", "_out", "_plan", "_session", "_shelf", "_started", "_stream",
+        "deadline", "holding",
+    )  # fmt: skip
+
+    def __init__(self, means: Means, session: Client, shelf: Shelf, connection: Connection, name: str) -> None:
+        self._means = means
+        self._session = session
+        self._shelf = shelf
+        self._connection, self._name = connection, name
+        self._plan: RequestPlan | None = None
+        self._data = self._out = b""
+        self._end = 0
+        self._started = 0.0
+        self._stream: Stream | None = None
+        self.deadline = 0.0
+        """When the upstream has had its time for an answer; in the loop's time."""
+        self.holding = False
+        """A request lacks a part of its body."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a request was sent on and not answered yet."""
+        return self._stream is not None
+
+    def met(self, exchange: Exchange, request: Request, forward: Forward) -> None:
+        """Learn of a request that went the ordinary way; now and then a plan is made of one."""
+        if not self._shelf.due(request.head.shape):
+            return
+        same = self._means.decider.same(exchange, forward)
+        if same is None:
+            return
+        plan = plan_request(
+            request.head,
+            forward.head,
+            same,
+            forward.upstream,
+            keep_alive=request.keep_alive,
+            fields_max=self._means.config.head_fields_max,
+        )
+        if plan is not None:
+            self._shelf.add(plan)
+
+    def begin(self, data: bytes) -> Begun:
+        """Send a request on, if it can go this way."""
+        held, self.holding = self.holding, False
+        for place, plan in enumerate(self._shelf.plans):  # noqa: B007 - used below
+            match = plan.match(data)
+            if match is not None:
+                break
+        else:
+            return Begun.NO
+        means = self._means
+        end = match.end()
+        size = len(data) - end
+        length = int(match[plan.length]) if plan.length else 0
+        if size != length or end > means.config.head_bytes_max:
+            self.holding = not held and size < length <= _HELD_MAX
+            return Begun.HELD if self.holding else Begun.NO
+        pool = means.pool
+        if pool.waiting >= means.config.requests_max:
+            return Begun.NO
+        stream = pool.idle(plan.upstream)
+        if stream is None:
+            return Begun.NO
+        if place:
+            self._shelf.use(place)
+        self._send(plan, match, data, stream)
+        return Begun.SENT
+
+    def _send(self, plan: RequestPlan, match: re.Match[bytes], data: bytes, stream: Stream) -> None:
+        means = self._means
+        end = match.end()
+        self._started = time.monotonic()
+        self._plan, self._data, self._end, self._stream = plan, data, end, stream
+        stream.owner = self
+        means.pool.waiting += 1
+        counters = means.counters
+        counters["requests"] += 1
+        counters["requests_planned"] += 1
+        counters["upstream_reused"] += 1
+        self.deadline = means.loop.time() + means.config.first_byte_timeout_s
+        self._out = out = data if plan.whole else plan.spell(match) + data[end:]
+        stream.write(out)
+
+    def leave(self) -> Transfer:
+        """Go the ordinary way from here on."""
+        data, end, stream, out = self._data, self._end, self._stream, self._out
+        self._forget()
+        means = self._means
+        request = RequestReader().read(data[:end], fields_max=means.config.head_fields_max)
+        exchange = Exchange(
+            connection=self._connection, name=self._name, head=request.head, started=self._started, body_whole=True
+        )
+        exchange.request_bytes = request.body.take(data[end:])
+        decision = means.decider.request(exchange, b"")
+        if isinstance(decision, Answer):
+            raise RuntimeError("what was sent on is answered here")  # noqa: TRY004 - no caller's mistake
+        made = Transfer(means, self._session, exchange, request, decision)
+        made.end()
+        if stream is not None:
+            made.adopt(stream, out)
+        self._session.take_over(exchange, request, made)
+        return made
+
+    def _forget(self) -> None:
+        self._plan = self._stream = None
+        self._data = self._out = b""
+
+    # what the upstream's stream tells
+
+    def received(self, stream: Stream, data: bytes) -> bool:
+        """Take the answer; say whether more has to come."""
+        plan = self._plan
+        if plan is None:
+            return False
+        for answer in plan.answers:
+            match = answer.match(data)
+            if match is None:
+                continue
+            end = match.end()
+            if len(data) - end != (int(match[answer.length]) if answer.body else 0) or self._session.leaving:
+                break
+            self._answered(plan, answer, match, data, stream)
+            return False
+        else:
+            plan.met(data)
+        return self.leave().received(stream, data)
+
+    def _answered(
+        self, plan: RequestPlan, answer: AnswerPlan, match: re.Match[bytes], data: bytes, stream: Stream
+    ) -> None:
+        head, identity = answer.spell(match)
+        end = match.end()
+        sent = len(self._data) - self._end
+        self._forget()
+        pool = self._means.pool
+        pool.waiting -= 1
+        pool.put(plan.upstream, stream)
+        try:
+            self._session.carried(head + data[end:], keep_alive=plan.keep_alive)
+            plan.same.note(self._started, time.monotonic(), answer.status, sent, len(data) - end, identity)
+        except Exception as fault:  # noqa: BLE001 - of the decider: the client's connection ends, no other
+            self._session.crash(fault)
+
+    def ended(self, stream: Stream) -> None:
+        """The upstream closed before it answered."""
+        self.leave().ended(stream)
+
+    def lost(self, stream: Stream, error: OSError) -> None:
+        """The upstream's connection broke."""
+        if self._plan is None:  # by a fault of ours, while the ordinary way was looked for
+            self._session.crash(error)
+        else:
+            self.leave().lost(stream, error)
+
+    def drained(self, stream: Stream) -> None:
+        """The request has been sent."""
