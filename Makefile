@@ -29,8 +29,12 @@ check: setup  ## ruff, format, mypy strict, import contracts
 format: setup  ## let ruff mend what it can
 	$(VENV_PYTHON) -m ruff check -q --fix . ; $(VENV_PYTHON) -m ruff format -q .
 
-generate: setup  ## tables of the AWS wire from botocore's data, the chart's schema from its values
-	$(VENV_PYTHON) scripts/generate_tables.py
+.cache/botocore: scripts/botocore.lock | setup
+	@rm -rf $@
+	$(VENV_PYTHON) -m uv pip install -q --no-deps --require-hashes --target $@ -r scripts/botocore.lock
+
+generate: setup .cache/botocore  ## tables of the AWS wire from botocore's data, the chart's schema from its values
+	PYTHONPATH=.cache/botocore $(VENV_PYTHON) scripts/generate_tables.py
 	$(VENV_PYTHON) scripts/generate_chart_schema.py
 
 golden: setup  ## rewrite golden files; review the diff

@@ -1,4 +1,8 @@
-"""Make aws/kecs/aws/data/*.json from the installed botocore's data. With --check, only say what would change."""
+"""Make aws/kecs/aws/data/*.json from botocore's data. With --check, only say what the tables lack.
+
+`make generate` runs it with a newer botocore than the one that the tests use, which other packages hold back. Against
+the botocore that the tables were made from, --check wants them equal; against any other, it wants all that it says.
+"""
 
 import argparse
 import json
@@ -83,8 +87,13 @@ PREFERRED = (
 )
 # Query names that the model no longer lists but clients of its time still speak.
 QUERY_SPEAKERS = ("sqs",)
-# botocore sends searches as forms, whatever the model says: queries may be longer than a URL.
-EXTRA_REST = {"cloudsearchdomain": "\nPOST /2013-01-01/search Search"}
+EXTRA_REST = {
+    # botocore sends searches as forms, whatever the model says: queries may be longer than a URL.
+    "cloudsearchdomain": "\nPOST /2013-01-01/search Search",
+    # Until 1.43 these were asked with GET.
+    "bedrock-agentcore-control": "\nGET /datasets ListDatasets"
+    "\nGET /datasets/{}/examples ListDatasetExamples\nGET /datasets/{}/versions ListDatasetVersions",
+}
 
 
 class Source:
@@ -102,6 +111,12 @@ class Source:
         return cast("dict[str, Any]", self.loader.load_service_model(name, "endpoint-rule-set-1"))
 
 
+def own_regions(source: Source, rules_text: str) -> set[str]:
+    """Return the regions that only these rules know: mturk's sandbox, greengrass's dataplane-us-gov-east-1."""
+    known = {name for partition in source.partitions["partitions"] for name in partition["regions"]}
+    return set(re.findall(r'\{"ref": "Region"\}, "([^"]+)"', rules_text)) - known
+
+
 def regions(source: Source, rules_text: str) -> list[str]:
     """Return regions enough to see every spelling: two of each partition, and those that the rules name."""
     chosen: list[str] = []
@@ -111,6 +126,7 @@ def regions(source: Source, rules_text: str) -> list[str]:
         chosen += [partition["outputs"]["implicitGlobalRegion"]]
         chosen += [r for r in known if not r.endswith("-global")][:2]
         chosen += [r for r in known if f'"{r}"' in rules_text]
+    chosen += sorted(own_regions(source, rules_text))
     return list(dict.fromkeys(chosen))
 
 
@@ -129,7 +145,9 @@ def endpoints(source: Source, name: str, model: dict[str, Any]) -> Iterator[tupl
     rules = source.rules(name)
     provider = EndpointProvider(rules, source.partitions)
     variants = list(product(fixed_parameters(model), VARIANTS))
-    for region in regions(source, json.dumps(rules)):
+    text = json.dumps(rules)
+    own = own_regions(source, text)
+    for region in regions(source, text):
         for fixed, (fips, dual) in variants:
             given = {"Region": region, "UseFIPS": fips, "UseDualStack": dual} | fixed
             try:
@@ -138,6 +156,8 @@ def endpoints(source: Source, name: str, model: dict[str, Any]) -> Iterator[tupl
                 continue  # not every service has every variant, nor every operation
             schemes = endpoint.properties.get("authSchemes", [])
             host = endpoint.url.removeprefix("https://").partition("/")[0]
+            if region in own and region in host.split("."):
+                continue  # a variant that does not know the service's own region, and takes it for one of AWS's
             yield not fips and not dual, host, [s["signingName"] for s in schemes if "signingName" in s]
 
 
@@ -195,7 +215,7 @@ def service_row(name: str, model: dict[str, Any], signing: set[str]) -> dict[str
         protocols.append("query")
     own = metadata.get("signingName", metadata["endpointPrefix"])
     row: dict[str, Any] = {"protocols": protocols, "signing": sorted(signing | {own, *EXTRA_SIGNING.get(name, [])})}
-    if "jsonVersion" in metadata:
+    if "jsonVersion" in metadata and "json" in protocols:
         row["json"] = metadata["jsonVersion"]
     if "targetPrefix" in metadata:
         row["target"] = metadata["targetPrefix"]
@@ -281,17 +301,45 @@ def differences(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator
             yield f"{name}: {key}"
 
 
+def words(value: Any) -> set[str]:
+    """Return what a value of a table lists: a list's items, a text's lines with paths, or any other text's words."""
+    if isinstance(value, str):
+        return set(value.splitlines() if " /" in value else value.split(" "))
+    return set(value) if isinstance(value, list) else {str(value)}
+
+
+def lacking(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """Yield what the old tables lack of the new ones, one line each: they may know more services and operations."""
+    for key, after in sorted(new.items()):
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from lacking(f"{name}: {key}", before, after)
+        elif key != "botocore" and (before is None or not words(after) <= words(before)):
+            yield f"{name}: {key}"
+
+
+def compared(name: str, table: dict[str, Any]) -> list[str]:
+    """Return what differs between a table as it stands and as it would be made."""
+    path = DATA / name
+    old = json.loads(path.read_text()) if path.exists() else {}
+    return list((differences if made_from() == botocore.__version__ else lacking)(name, old, table))
+
+
+def made_from() -> str:
+    """Return the version of botocore that the tables were made from."""
+    path = DATA / "core.json"
+    return str(json.loads(path.read_text())["botocore"]) if path.exists() else ""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the tables would change")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the tables lack something")
     options = parser.parse_args(arguments)
     tables = generate(Source())
-    changed: list[str] = []
-    for name, table in tables.items():
-        path = DATA / name
-        changed += differences(name, json.loads(path.read_text()) if path.exists() else {}, table)
-        if not options.check:
-            path.write_text(render(table))
+    changed = [line for name, table in tables.items() for line in compared(name, table)]
+    if not options.check:
+        for name, table in tables.items():
+            (DATA / name).write_text(render(table))
     for line in changed:
         print(line)
     print(

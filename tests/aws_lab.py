@@ -16,7 +16,7 @@ from botocore.model import OperationModel
 from kecs.aws.head import RequestHead
 
 _DEPTH_LIMIT = 8
-_UNSIGNED = ("codecatalyst", "cloudfront-keyvaluestore")
+_UNSIGNED = ("account-access-runtime", "codecatalyst", "cloudfront-keyvaluestore")
 """Services that want a token of a person, or a signer which is no Python."""
 _DISCOVERED = {"timestream-query": "query.timestream", "timestream-write": "ingest.timestream"}
 """Services whose clients ask for an endpoint first, unless they are given one."""
@@ -29,6 +29,7 @@ _TEXTS = {
     "Bucket": "some-bucket",
     "RequestRoute": "route",
     "ChannelARN": "arn:aws:kinesis:us-east-1:123456789012:channel/some",
+    "QueueARN": "arn:aws:kinesis:us-east-1:123456789012:queue/some",
     "ConsumerARN": "arn:aws:kinesis:us-east-1:123456789012:stream/some/consumer/some:1",
     "ResourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/some",
     "PredictEndpoint": "https://realtime.machinelearning.us-east-1.amazonaws.com",

@@ -12,6 +12,7 @@ from kecs.aws import rest, services
 from kecs.aws.call import Call, Protocol
 from kecs.aws.head import RequestHead
 from kecs.aws.hosts import AwsHost, normalise, parse_host
+from kecs.aws.partitions import actual
 from kecs.aws.scope import NOTHING, Scope, from_header, from_query
 from kecs.aws.tables import tables
 
@@ -255,9 +256,7 @@ def _region(seen: _Seen) -> str:
 
 @lru_cache(maxsize=_KEPT)
 def _usable_region(signed: str) -> str:
-    if signed and len(signed) <= _REGION_LIMIT and _REGION.issuperset(signed) and not signed.endswith("-global"):
-        return signed
-    return ""
+    return actual(signed) if len(signed) <= _REGION_LIMIT and _REGION.issuperset(signed) else ""
 
 
 def _json_version(seen: _Seen, service: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, Partition, is_region, partition_of
+from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, Partition, actual, is_region, partition_of
 from kecs.aws.s3_hosts import parse_s3
 from kecs.aws.tables import tables
 
@@ -222,7 +222,7 @@ def _parse_other(name: str, suffix: str, left: str) -> AwsHost:
         prefix=prefix,
         services=services,
         region=region,
-        default_region=region or partition.region,
+        default_region=actual(parts.region) or partition.region,
         resource=resource,
         account=resource if len(resource) == _ACCOUNT_DIGITS and resource.isdigit() else "",
         bucket="",

@@ -70,6 +70,8 @@ PARTITIONS: Final = (
 ENDPOINT_SUFFIX: Final = "on.aws"
 """Endpoints that services make for their customers: function URLs, dual-stack registries."""
 
+_PSEUDO: Final = {f"{partition.name}-global": partition.region for partition in PARTITIONS}
+
 _REGION_PARTS: Final = (3, 4)  # eu-west-1, us-gov-west-1
 
 
@@ -82,6 +84,11 @@ def is_region(label: str) -> bool:
     return (
         len(parts) in _REGION_PARTS and parts[-1].isdigit() and first.isalpha() and (len(first) == 2 or first == "eusc")  # noqa: PLR2004 - a continent or country code
     )
+
+
+def actual(region: str) -> str:
+    """Return the region that one like aws-global stands for, empty where none is known; any other as it is."""
+    return _PSEUDO.get(region, "") if region.endswith("-global") else region
 
 
 def partition_of(*, suffix: str, region: str) -> Partition:

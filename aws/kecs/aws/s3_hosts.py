@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from kecs.aws.partitions import is_region
+from kecs.aws.partitions import actual, is_region
 
 _LABELS: Final = {
     "s3": "s3",
@@ -65,7 +65,7 @@ def _tail(labels: list[str]) -> str | None:
     rest = labels[1:] if labels[:1] == ["dualstack"] else labels
     if not rest:
         return ""
-    return rest[0] if len(rest) == 1 and is_region(rest[0]) else None
+    return actual(rest[0]) if len(rest) == 1 and is_region(rest[0]) else None
 
 
 def parse_s3(left: str) -> S3Host | None:
