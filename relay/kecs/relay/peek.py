@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from kecs.relay.decide import Peeked, Wire
+from kecs.relay.hellos import Hellos
 
 NEED_MORE: Final = None
 LOOKED_AT_MOST: Final = 65536
@@ -21,6 +22,7 @@ _RECORD_MAX: Final = 16384 + 256
 _METHOD: Final = re.compile(rb"[A-Z][A-Z-]{0,19}(?: |\Z)")
 _REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) (\S+) HTTP/1\.[01]\Z")
 _OTHER: Final = Peeked(wire=Wire.OTHER)
+_MET: Final = Hellos()
 
 
 class _ShortError(Exception):
@@ -45,6 +47,17 @@ def _end(data: bytes, at: int, size: int) -> int:
 
 def look(data: bytes) -> Peeked | None:
     """Say what the bytes are, or NEED_MORE."""
+    met = _MET.find(data)
+    if met is not None:
+        return met
+    found = read(data)
+    if found is not None and found.wire is Wire.TLS:
+        _MET.add(data, found)
+    return found
+
+
+def read(data: bytes) -> Peeked | None:
+    """Do as `look`, remembering nothing."""
     if not data:
         return NEED_MORE
     if data[0] == _HANDSHAKE:
