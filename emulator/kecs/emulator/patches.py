@@ -1,4 +1,4 @@
-"""What is mended in moto's SQS: one lock for its queues, and a clock that is not most of its work.
+"""What is mended in moto's SQS: one lock for its queues, a clock that is cheap, and queues that find their messages.
 
 moto deletes a message by rebuilding the queue's list without a lock, so that a message sent meanwhile is lost, and
 two consumers may receive the same message. Its conditions, which a long poll waits on, share one lock here: whoever
@@ -11,6 +11,8 @@ from threading import Condition, RLock
 from typing import Any, Final
 
 import moto.sqs.models
+
+from kecs.emulator import queues
 
 LOCK: Final = RLock()
 
@@ -28,3 +30,4 @@ def mend_sqs() -> None:
     models: Any = moto.sqs.models
     models.Condition = partial(Condition, LOCK)
     models.unix_time_millis = _unix_time_millis
+    queues.mend()
