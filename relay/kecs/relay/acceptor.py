@@ -16,7 +16,7 @@ from typing import Final
 
 from kecs.relay.decide import Address
 from kecs.relay.occupancy import Limit
-from kecs.relay.original import is_local
+from kecs.relay.original import address_of, is_local
 
 SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What the kernel says when it is out of descriptors or of memory for sockets (accept(2), socket(2))."""
@@ -63,7 +63,7 @@ class Acceptor:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        arrive: Callable[[socket.socket, Listener], None],
+        arrive: Callable[[socket.socket, Listener, Address], None],
         *,
         counters: dict[str, int],
         relieve: Callable[[], None],
@@ -97,14 +97,14 @@ class Acceptor:
     def _accept(self, listener: Listener) -> None:
         for _ in range(listener.accepts):
             try:
-                sock, _ = listener.sock.accept()
+                sock, client = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._pause(listener, error)
                 return
             self._short_since = None
-            self._arrive(sock, listener)
+            self._arrive(sock, listener, address_of(client))
 
     def _pause(self, listener: Listener, error: OSError) -> None:
         """Leave them in the backlog for a moment; an error of the network was that connection's alone."""

@@ -70,8 +70,8 @@ class Arrival:
     """See the module. It owns the client's socket until somebody takes it over."""
 
     __slots__ = (
-        "_begun", "_fd", "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock", "_stalled",
-        "_timer", "_watching", "connection", "limit", "peeked", "proxied", "verdict",
+        "_begun", "_deadline", "_fd", "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock",
+        "_stalled", "_timer", "_watching", "connection", "limit", "peeked", "proxied", "verdict",
     )  # fmt: skip
 
     def __init__(self, floor: Floor, sock: socket.socket, connection: Connection) -> None:
@@ -89,6 +89,8 @@ class Arrival:
         self._server: socket.socket | None = None
         self._handshake: TlsSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        """Of the handshake; 0 before it."""
         self._low_water = 1
         self._watching = False
         self._stalled = False
@@ -122,8 +124,12 @@ class Arrival:
         elif self.limit is None and self._look is Look.DIAL:
             self._floor.dial(self.connection, self._dialled)
         else:
-            self._arm(self._floor.config.peek_timeout_s)
             self._peek()
+
+    def check(self, now: float) -> None:
+        """Act on the handshake's deadline, if it has passed."""
+        if self._deadline and now >= self._deadline:
+            self.abort(Limit.HANDSHAKE)
 
     def evict(self) -> None:
         """Make room for a newer connection."""
@@ -170,6 +176,8 @@ class Arrival:
             self._decide(seen)
 
     def _watch(self) -> None:
+        if self._timer is None:  # most have said it all when they are accepted, and need no timer
+            self._arm(self._floor.config.peek_timeout_s)
         if not self._watching:
             self._watching = True
             self._floor.loop.add_reader(self._fd, self._guard, self._peek)
@@ -343,7 +351,7 @@ class Arrival:
 
     def _terminate(self, name: str) -> None:
         floor = self._floor
-        self._timer = floor.loop.call_later(floor.config.handshake_timeout_s, lambda: self.abort(Limit.HANDSHAKE))
+        self._deadline = floor.loop.time() + floor.config.handshake_timeout_s
         try:
             context = floor.contexts.obtain(name, partial(self._leaf, name), floor.loop)
         except BusyError:

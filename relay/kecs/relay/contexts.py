@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from kecs.aws.hosts import is_aws_name
@@ -24,6 +25,7 @@ type Then = Callable[[ssl.SSLContext | Exception], None]
 
 _KEPT: Final = 256
 """Each takes 20 KB; an application speaks to a few dozen parent domains."""
+_NAMES: Final = 1024
 _QUEUED: Final = 64
 _REMADE: Final = 16
 _RENEW_BEFORE: Final = timedelta(minutes=10)
@@ -35,6 +37,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@lru_cache(maxsize=_NAMES)
 def covering(name: str) -> Names:
     """Return the names of the certificate that serves this name: wildcard and parent, where a wildcard may stand.
 
@@ -81,7 +84,7 @@ class Contexts:
     def get(self, name: str) -> ssl.SSLContext:
         """Return the context for a server name, making it here and now where there is none that holds."""
         names = covering(name)
-        held = self._valid(names)
+        held = self._valid(names, self._clock())
         if held is None:
             held = self._keep(names, *self._make(names))
         return held.context
@@ -92,15 +95,15 @@ class Contexts:
         Raise BusyError when too many others are being waited for.
         """
         self._loop = loop
-        names = covering(name)
-        held = self._valid(names)
+        names, now = covering(name), self._clock()
+        held = self._valid(names, now)
         if held is None:
             if names not in self._waiting and len(self._waiting) >= self._queued:
                 raise BusyError
             self._waiting.setdefault(names, []).append(then)
             self._work(loop)
             return None
-        if held.renew_at <= self._clock() and names not in self._waiting:
+        if held.renew_at <= now and names not in self._waiting:
             self._prepare([names], loop)
         return held.context
 
@@ -119,9 +122,9 @@ class Contexts:
                 self._waiting.setdefault(names, [])
         self._work(loop)
 
-    def _valid(self, names: Names) -> _Held | None:
+    def _valid(self, names: Names, now: datetime) -> _Held | None:
         held = self._held.get(names)
-        if held is None or held.not_after <= self._clock():
+        if held is None or held.not_after <= now:
             return None
         self._held.move_to_end(names)
         return held

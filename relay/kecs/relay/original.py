@@ -1,36 +1,36 @@
 """Where a redirected connection wanted to go, asked of the kernel."""
 
 import socket
-import struct
-from typing import Final
+from typing import Any, Final
 
 from kecs.relay.decide import Address
 
+_IPV4: Final = int(socket.IPPROTO_IP)
 _SO_ORIGINAL_DST: Final = 80
 """linux/netfilter_ipv4.h; IP6T_SO_ORIGINAL_DST has the same number."""
 
 
 def from_getsockname(sock: socket.socket) -> Address:
     """Return the local address of the accepted socket: TPROXY leaves the destination as it was."""
-    host, port = sock.getsockname()[:2]
-    return _address(host, port)
+    return address_of(sock.getsockname())
 
 
 def from_redirect(sock: socket.socket) -> Address:
     """Return what REDIRECT replaced, from the kernel's connection tracking; raises OSError when nothing was."""
-    if sock.family == socket.AF_INET6 and not _mapped(sock):
+    try:  # what is not IPv4, mapped or not, has no such option
+        raw = sock.getsockopt(_IPV4, _SO_ORIGINAL_DST, 16)
+    except OSError:
         raw = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
-        return Address(socket.inet_ntop(socket.AF_INET6, raw[8:24]), *struct.unpack_from("!H", raw, 2))
-    raw = sock.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
-    return Address(socket.inet_ntop(socket.AF_INET, raw[4:8]), *struct.unpack_from("!H", raw, 2))
+        return Address(socket.inet_ntop(socket.AF_INET6, raw[8:24]), int.from_bytes(raw[2:4]))
+    return Address(socket.inet_ntoa(raw[4:8]), int.from_bytes(raw[2:4]))
 
 
-def _mapped(sock: socket.socket) -> bool:
-    return str(sock.getsockname()[0]).startswith("::ffff:")
-
-
-def _address(host: str, port: int) -> Address:
-    return Address(host.removeprefix("::ffff:") if "." in host else host.split("%", 1)[0], port)
+def address_of(name: tuple[Any, ...]) -> Address:
+    """Read what the kernel calls a peer: an IPv4 address that is written as an IPv6 one is IPv4."""
+    host, port = name[0], name[1]
+    if ":" in host:
+        host = host.removeprefix("::ffff:") if "." in host else host.split("%", 1)[0]
+    return Address(host, port)
 
 
 def is_local(host: str) -> bool:
@@ -46,5 +46,4 @@ def is_local(host: str) -> bool:
 
 def client_of(sock: socket.socket) -> Address:
     """Return the peer's address."""
-    host, port = sock.getpeername()[:2]
-    return _address(host, port)
+    return address_of(sock.getpeername())

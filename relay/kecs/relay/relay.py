@@ -95,9 +95,8 @@ class Relay:
         self._passing: dict[Tunnel, _Passing] = {}
         self._number = 0
         self._draining: asyncio.Event | None = None
-        self._tick = min(
-            _TICK_S, self.config.head_timeout_s / 2, self.config.body_timeout_s / 2, self.config.linger_s / 2
-        )
+        looked_at = (self.config.handshake_timeout_s, self.config.head_timeout_s, self.config.body_timeout_s)
+        self._tick = min(_TICK_S, self.config.linger_s / 2, *(time_s / 2 for time_s in looked_at))
         self._timer = self.loop.call_later(self._tick, self._check)
 
     @property
@@ -144,9 +143,8 @@ class Relay:
         self, sock: socket.socket, *, original_destination: OriginalDestination, address: Address = _NOWHERE
     ) -> None:
         """Carry a connection that another process has accepted; `address` is where that one listens."""
-        self._arrive(
-            sock, Listener(sock=sock, address=address, origin=_REDIRECT, original_destination=original_destination)
-        )
+        listener = Listener(sock=sock, address=address, origin=_REDIRECT, original_destination=original_destination)
+        self._arrive(sock, listener, None)
 
     async def drain(self, deadline_s: float, *, quiet_s: float = 0.0) -> Drained:
         """Let requests finish and serve new connections until the deadline, or nothing was open for `quiet_s`.
@@ -194,11 +192,12 @@ class Relay:
 
     # accepting
 
-    def _arrive(self, sock: socket.socket, listener: Listener) -> None:
+    def _arrive(self, sock: socket.socket, listener: Listener, client: Address | None) -> None:
         sock.settimeout(0)
         self.counters["accepted"] += 1
         try:
-            destination, client = listener.original_destination(sock), client_of(sock)
+            destination = listener.original_destination(sock)
+            client = client or client_of(sock)
             is_own = listener.origin == _REDIRECT and listener.is_own(destination)
         except OSError:
             reset(sock)  # the client is gone, nothing was redirected, or there is no descriptor to find out with
@@ -334,6 +333,8 @@ class Relay:
         """Act on deadlines: one timer for all, since nothing here needs to be exact."""
         self._timer = self.loop.call_later(self._tick, self._check)
         now = self.loop.time()
+        for arrival in list(self._arrivals.values()):
+            arrival.check(now)
         for session in list(self._sessions):
             session.check(now)
         self._pool.prune(now)

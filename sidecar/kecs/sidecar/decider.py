@@ -23,8 +23,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
-from functools import lru_cache
-from typing import Final, Protocol, override
+from functools import lru_cache, partial
+from typing import Final, NamedTuple, Protocol, override
 
 from kecs.aws import canonical
 from kecs.aws.call import Call
@@ -132,6 +132,36 @@ def _asked(field: bytes | None) -> tuple[str, bool]:
     return name, is_aws_name(name)
 
 
+class _Judged(NamedTuple):
+    """What a name and the protocols offered with it mean for every connection."""
+
+    is_aws: bool
+    passes: bool
+    wants_client_certificate: bool
+    needs_engine: bool
+
+
+def _judge(config: SidecarConfig, name: str, alpn: tuple[str, ...]) -> _Judged:
+    return _Judged(
+        is_aws=is_aws_name(name),
+        passes=config.passes(name),
+        wants_client_certificate=wants_client_certificate(name, alpn),
+        needs_engine=_needs_engine(config, name, alpn),
+    )
+
+
+def _needs_engine(config: SidecarConfig, name: str, alpn: tuple[str, ...]) -> bool:
+    if config.engine is not EngineMode.OFF and matches(config.engine_hosts, name):
+        return True
+    match config.engine:
+        case EngineMode.OFF:
+            return False
+        case EngineMode.INSPECT | EngineMode.WATCH:
+            return True
+        case EngineMode.ON_DEMAND:
+            return bool(alpn) and _HTTP_1.isdisjoint(alpn)
+
+
 class SidecarDecider(Decider):
     """See the module. It holds no sockets: only counts, and the clock it was given."""
 
@@ -150,6 +180,7 @@ class SidecarDecider(Decider):
         self.config = config
         self.routes = Routes.of(config)
         self.tally = Tally()
+        self._judged = lru_cache(maxsize=_HOSTS_KEPT)(partial(_judge, config))
         self._names = NoNames() if names is None else names  # one that has no names yet is false
         self._engine = engine
         self._log = log or (lambda _: None)
@@ -188,7 +219,7 @@ class SidecarDecider(Decider):
         given = self._names.name_of(host)
         named = peeked.wire in _NAMED
         own_server = _is_loopback(host) and port not in _INTERCEPTED_PORTS and peeked.wire is not Wire.CONNECT
-        if named and is_aws_name(peeked.name) and not (own_server and given is None):
+        if named and self._judged(peeked.name, peeked.alpn).is_aws and not (own_server and given is None):
             return self._intercept(connection, peeked, peeked.name)
         if given is None:
             return Pass()
@@ -199,34 +230,22 @@ class SidecarDecider(Decider):
         return self._intercept(connection, peeked, given)
 
     def _intercept(self, connection: Connection, peeked: Peeked, name: str) -> Verdict:
-        if self.config.passes(name):
+        judged = self._judged(name, peeked.alpn)
+        if judged.passes:
             return Pass()
         if peeked.wire is Wire.CONNECT:
             return Serve()
-        if peeked.wire is Wire.TLS and wants_client_certificate(name, peeked.alpn):
+        if peeked.wire is Wire.TLS and judged.wants_client_certificate:
             return Refuse(reason="aws_name_wants_client_certificate")
         lack = self._lack() if peeked.wire is Wire.TLS else ""
         if lack:
             return Refuse(reason=lack)
-        handover = (
-            self._engine.handover(connection) if self._engine is not None and self._needs_engine(peeked) else None
-        )
+        # the engine has the name from the client or not at all
+        needs_engine = bool(peeked.name) and judged.needs_engine
+        handover = self._engine.handover(connection) if self._engine is not None and needs_engine else None
         if handover is not None:
             return handover
         return Terminate(name=name) if peeked.wire is Wire.TLS else Serve()
-
-    def _needs_engine(self, peeked: Peeked) -> bool:
-        if not peeked.name:
-            return False  # the engine has the name from the client or not at all
-        if self.config.engine is not EngineMode.OFF and matches(self.config.engine_hosts, peeked.name):
-            return True
-        match self.config.engine:
-            case EngineMode.OFF:
-                return False
-            case EngineMode.INSPECT | EngineMode.WATCH:
-                return True
-            case EngineMode.ON_DEMAND:
-                return bool(peeked.alpn) and _HTTP_1.isdisjoint(peeked.alpn)
 
     # requests
 
