@@ -57,7 +57,7 @@ from kecs.relay.decide import (
     Verdict,
     Wire,
 )
-from kecs.sidecar import metadata, outages
+from kecs.sidecar import answers, metadata, outages
 from kecs.sidecar.accesslog import connection_record, exchange_record, line_of, unclassified_record
 from kecs.sidecar.call_line import CallLines
 from kecs.sidecar.config import EngineMode, SidecarConfig
@@ -343,23 +343,31 @@ class SidecarDecider(Decider):
         given_head = rewrite_head(
             context.call, head, context.route.profile, context.request_id, origin=context.from_browser, date=date
         )
-        final = context.answered is not None and head.status >= _FINAL
-        return Gather(head=given_head, bytes_max=BODY_MAX) if final else given_head
+        if context.answered is not None and head.status >= _FINAL:
+            return Gather(head=given_head, bytes_max=BODY_MAX)
+        if answers.sheet_for(context.call, context.route, head.status) is not None:
+            return Gather(head=given_head, bytes_max=answers.GATHERED_MAX)
+        return given_head
 
     @override
     def gathered(self, exchange: Exchange, head: ResponseHead, body: bytes) -> Answer:
         """Return what the client gets for an answer that was collected whole."""
         context = exchange.context
-        if isinstance(context, CallContext) and context.answered is not None:
-            return answered(context.answered, context.call, head, body, now=self._clock())
+        if isinstance(context, CallContext):
+            head, body, _ = answers.rewritten(exchange, context, head, body, self.tally)
+            if context.answered is not None:
+                return answered(context.answered, context.call, head, body, now=self._clock())
         return Answer(status=head.status, fields=head.fields, body=body)
 
     @override
     def overgrown(
         self, exchange: Exchange, head: ResponseHead, body_so_far: bytes
     ) -> tuple[ResponseHead, Filter | None]:
-        """Let an answer pass that is too long to be collected."""
-        return head, None
+        """Return what becomes of an answer that is too long to be collected."""
+        context = exchange.context
+        if not isinstance(context, CallContext) or context.answered is not None:
+            return head, None
+        return answers.streamed(exchange, context, head, self.tally)
 
     @override
     def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:

@@ -82,7 +82,7 @@ class _Collector:
         counts = self._counts
         for name, text, labels, pairs in (
             ("kecs_sidecar_calls", "AWS calls answered.", ("service", "status"), counts.calls),
-            ("kecs_sidecar_events", "Connections not served.", ("event", "reason"), counts.events),
+            ("kecs_sidecar_events", "Not served, or not rewritten.", ("event", "reason"), counts.events),
         ):
             family = CounterMetricFamily(name, text, labels=labels)
             for key, count in pairs.items():

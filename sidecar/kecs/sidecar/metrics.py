@@ -78,6 +78,10 @@ class Tally:
         else:
             _count(self.events, (record["event"], record["reason"]))
 
+    def event(self, event: str, reason: str) -> None:
+        """Count what happened beside the calls themselves."""
+        _count(self.events, (event, reason))
+
     def connection(self, record: Mapping[str, Any]) -> None:
         """Count a connection that could not be served by its record."""
         _count(self.events, (record["event"], record["reason"]))

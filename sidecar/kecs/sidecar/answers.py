@@ -1,0 +1,75 @@
+"""What becomes of the bodies of answers: which are looked at, and what the client gets instead. Pure.
+
+The decider asks for every answer. Whether a body is collected follows from profile, service, operation and whether it
+is an error, never from what the answer says: most calls' bodies are not seen at all.
+"""
+
+from typing import Final
+
+from kecs.aws.call import Call
+from kecs.aws.head import ResponseHead
+from kecs.aws.rewrite_addresses import Place, place_of
+from kecs.aws.rewrite_body import BodyFilter, Passed, Rewritten, body_filter, holds_text, rewrite_body
+from kecs.aws.rewrite_fields import Sheet, sheet_of
+from kecs.relay.decide import Exchange
+from kecs.sidecar.context import CallContext
+from kecs.sidecar.metrics import Tally
+from kecs.sidecar.routes import Route
+
+GATHERED_MAX: Final = 4 * 1024 * 1024
+"""The most that is held of an answer. SQS's largest, ten messages of 1 MiB in all, fits as JSON and as XML."""
+EVENT: Final = "body_not_rewritten"
+"""The reason in the call's line, and the event that is counted with its own reason."""
+
+_FAILED: Final = 300
+_FINAL: Final = 200
+_USUAL_PORT: Final = "4566"
+_CUSTOMERS: Final = frozenset({"execute-api", "lambda-url", "load-balancer", "opensearch-domain", "eks-cluster"})
+
+
+def sheet_for(call: Call, route: Route, status: int) -> Sheet | None:
+    """Return what is to be looked at in an answer's body; None when the body is passed unseen."""
+    if status < _FINAL or call.service in _CUSTOMERS:
+        return None
+    return sheet_of(call.service, call.operation, leaks=bool(route.profile.markers), failed=status >= _FAILED)
+
+
+def rewritten(exchange: Exchange, context: CallContext, head: ResponseHead, body: bytes, tally: Tally) -> Rewritten:
+    """Return an answer that was collected whole as the client gets it."""
+    route = context.route
+    sheet = None if route is None else sheet_for(context.call, route, head.status)
+    if route is None or sheet is None or not holds_text(head):
+        return Rewritten(head, body)
+    found = rewrite_body(head, body, sheet, _place(exchange, context, route))
+    if found.passed:
+        _note(exchange, tally, found.passed)
+    return found
+
+
+def streamed(
+    exchange: Exchange, context: CallContext, head: ResponseHead, tally: Tally
+) -> tuple[ResponseHead, BodyFilter | None]:
+    """Return what a longer answer streams through; without a filter it is passed, which is noted."""
+    route = context.route
+    sheet = None if route is None else sheet_for(context.call, route, head.status)
+    if route is None or sheet is None or not holds_text(head):
+        return head, None
+    found = body_filter(head, sheet, _place(exchange, context, route))
+    if isinstance(found, Passed):
+        _note(exchange, tally, found)
+        return head, None
+    return found
+
+
+def _place(exchange: Exchange, context: CallContext, route: Route) -> Place:
+    return place_of(
+        context.call,
+        route.profile,
+        ports=frozenset({str(route.upstream.port), _USUAL_PORT}),
+        target=exchange.head.target.decode("latin-1"),
+    )
+
+
+def _note(exchange: Exchange, tally: Tally, why: str) -> None:
+    exchange.reason = exchange.reason or EVENT
+    tally.event(EVENT, why)
