@@ -20,6 +20,7 @@ class Form(StrEnum):
     UNKNOWN = "a host of AWS that is no known service's"
     WEBSITE = "S3 static website hosting"
     ACCESS_POINT = "S3 access points"
+    ACCESS_POINT_ALIAS = "aliases of S3 access points"
     OBJECT_LAMBDA = "S3 Object Lambda access points"
     MULTI_REGION = "S3 Multi-Region Access Points"
     OUTPOSTS = "S3 on Outposts"
@@ -71,6 +72,9 @@ _BY_OPERATION: Final = {
 }
 _OPERATIONS: Final = frozenset(operation for _, operation in _BY_OPERATION)
 
+_ALIAS: Final = "-s3alias"
+"""How the bucket-like names of access points end."""
+
 CERTIFICATE_PATH: Final = b"/SimpleNotificationService-"
 """Where SNS has the certificate that its messages are signed with."""
 
@@ -89,6 +93,8 @@ def form_of(call: Call, target: bytes) -> Form | None:
     """Return which of the forms a call has; None for what every backend understands."""
     if call.operation in _OPERATIONS:
         return _BY_OPERATION.get((call.service, call.operation))
+    if call.resource.endswith(_ALIAS) and call.service == "s3":
+        return Form.ACCESS_POINT_ALIAS
     if call.service == "sns" and target.startswith(CERTIFICATE_PATH):
         return Form.SIGNING_CERTIFICATE
     return _of_host(call.host, call.service)

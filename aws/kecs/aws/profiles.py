@@ -98,6 +98,7 @@ _NOWHERE: Final = frozenset(
 _RESOURCES: Final = _NOWHERE | {
     Form.WEBSITE,
     Form.ACCESS_POINT,
+    Form.ACCESS_POINT_ALIAS,
     Form.OBJECT_LAMBDA,
     Form.MULTI_REGION,
     Form.EXECUTE_API,
@@ -108,6 +109,7 @@ _RESOURCES: Final = _NOWHERE | {
 """What is asked at a host or a path of its own: a backend of which nothing is known may take it for S3."""
 
 _MOTO: Final = _NOWHERE | {
+    Form.ACCESS_POINT_ALIAS,
     Form.OBJECT_LAMBDA,
     Form.MULTI_REGION,
     Form.EXECUTE_API,
@@ -143,6 +145,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 refuses=_NOWHERE
                 | {
                     Form.ACCESS_POINT,
+                    Form.ACCESS_POINT_ALIAS,
                     Form.OBJECT_LAMBDA,
                     Form.MULTI_REGION,
                     Form.SELECT,
