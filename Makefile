@@ -3,7 +3,7 @@ VENV_PYTHON := .venv/bin/python
 # Most tests wait for processes: two at a time take little more than half as long, on two cores as well.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate golden lock images e2e bench bench-quick bench-rotation kill soak fuzz clean
+.PHONY: help setup demo test test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation kill soak fuzz clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ test:  ## the whole test suite, checks included
 	@scripts/setup.sh --clients
 	@$(MAKE) --no-print-directory check
 	$(VENV_PYTHON) -m pytest -q --hypothesis-profile=ci $(PYTEST_ARGS)
+
+test-hosts: setup .cache/botocore  ## every operation at every host of every service, by botocore's endpoint rules: some minutes
+	PYTHONPATH=.cache/botocore $(VENV_PYTHON) tests/hosts/run.py
 
 check: setup  ## ruff, format, mypy strict, import contracts
 	$(VENV_PYTHON) -m ruff check -q .

@@ -304,6 +304,8 @@ def endpoints(
                     found = provider.resolve_endpoint(**{key: wanted[key] for key in wanted if key in known})
                 except botocore.exceptions.EndpointProviderError:
                     continue  # not every service has every variant, nor stands in every partition
+                if not found.url.startswith("https://"):
+                    continue  # DynamoDB's region "local", at localhost
                 scheme, name, signed_for = _scheme(service, found, region)
                 host, _, path = found.url.removeprefix("https://").partition("/")
                 if region in own_regions(service) and region in host.split("."):
@@ -317,6 +319,12 @@ def endpoints(
                     signing_name=name,
                     region=signed_for,
                 )
+
+
+def row_of(endpoint: Endpoint) -> tuple[str, str]:
+    """Return how an endpoint is spelled, and where: hosts of one partition that differ in the region alone are one."""
+    region = endpoint.asked.partition(",")[0]
+    return endpoint.url.replace(region, "{region}"), _place(region)["partition"]
 
 
 def all_said(request: Request) -> Iterator[tuple[tuple[str, Any], ...]]:
@@ -394,10 +402,9 @@ def wrong(request: Request, endpoint: Endpoint, signed: Fields) -> str:
         is_console = request.service == CONSOLE and CONSOLE in host.replace("-fips", "").split(".")
         return "" if is_console else f"{request.service}.{request.operation} at {host}: no AWS name"
     call = classify(head, body=request.body[: body_wanted(head)])
-    services_meant = {request.service, SAME_WIRE.get(request.service, ("",))[0]}
     operations = {request.operation, SAME_OPERATION.get(request.operation, "")}
     found = (
-        call.service in services_meant
+        (call.service == request.service or call.service in twins(request.service, request.operation))
         and call.operation in operations
         and call.region in region_meant(endpoint, host, signed=bool(signed))
         and call.host == host
@@ -409,6 +416,20 @@ def wrong(request: Request, endpoint: Endpoint, signed: Fields) -> str:
         f"{request.service}.{request.operation} ({request.protocol}; {endpoint.asked}; signed by {how}) at {host}: "
         f"{call.service}.{call.operation} in {call.region}"
     )
+
+
+def _wire(service: str, operation: str) -> tuple[str, ...]:
+    model = aws_lab.session().get_service_model(service)
+    metadata, http = model.metadata, model.operation_model(operation).http
+    version = metadata["apiVersion"] if {"query", "ec2"} & {*metadata.get("protocols", [metadata["protocol"]])} else ""
+    return http["method"], re.sub(r"\{\w+", "{", http["requestUri"]), model.signing_name, version
+
+
+def twins(service: str, operation: str) -> set[str]:
+    """Return the services that have the same request under the same name: the service, and one it shares it with."""
+    other = SAME_WIRE.get(service, (service,))[0]
+    there = operation in aws_lab.session().get_service_model(other).operation_names
+    return {service, other} if there and _wire(service, operation) == _wire(other, operation) else {service}
 
 
 def described(value: Any) -> str:
