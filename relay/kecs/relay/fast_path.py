@@ -117,23 +117,18 @@ class FastPath:
             return Begun.NO
         if place:
             self._shelf.use(place)
-        self._send(plan, match, data, stream)
-        return Begun.SENT
-
-    def _send(self, plan: RequestPlan, match: re.Match[bytes], data: bytes, stream: Stream) -> None:
-        means = self._means
-        end = match.end()
         self._started = time.monotonic()
+        self._out = out = data if plan.whole else plan.spell(match) + data[end:]
         self._plan, self._data, self._end, self._stream = plan, data, end, stream
-        stream.owner = self
-        means.pool.waiting += 1
+        self.deadline = means.loop.time() + means.config.first_byte_timeout_s
+        pool.waiting += 1
         counters = means.counters
         counters["requests"] += 1
         counters["requests_planned"] += 1
         counters["upstream_reused"] += 1
-        self.deadline = means.loop.time() + means.config.first_byte_timeout_s
-        self._out = out = data if plan.whole else plan.spell(match) + data[end:]
+        stream.owner = self
         stream.write(out)
+        return Begun.SENT
 
     def leave(self) -> Transfer:
         """Go the ordinary way from here on."""

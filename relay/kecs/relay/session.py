@@ -48,9 +48,8 @@ class Session:
         self._exchange: Exchange | None = None
         self._transfer: Transfer | None = None
         self._showing: Showing | None = None
-        self._discarding = False
+        self._discarding, self._dropped = False, 0
         """The rest of the body is read and dropped: the answer came before its end."""
-        self._dropped = 0
         self.leaving = False
         """No request after this one."""
         self._limit: Limit | None = None
@@ -275,7 +274,8 @@ class Session:
             self._in += data
             self._means.loop.call_soon(self._continue)
             return True
-        self._in.clear()
+        if self._in:
+            self._in.clear()
         self._state, self.deadline, self.http_1_0 = State.WAIT, 0.0, False
         return False
 

@@ -23,7 +23,7 @@ READ_SIZE: Final = 65536
 TLS_RECORD: Final = 16384
 HIGH_WATER: Final = 262144
 LOW_WATER: Final = 65536
-_READS_PER_WAKE: Final = 16
+_READS_PER_WAKE: Final = range(16)
 _NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 _RESET: Final = struct.pack("ii", 1, 0)
 _CLOSE_S: Final = 120.0
@@ -251,32 +251,34 @@ class Stream:
 
     def _readable(self) -> None:
         try:
-            self._read()
+            for _ in _READS_PER_WAKE:
+                if not self._read():
+                    break
+            else:
+                if self._pending():
+                    self._loop.call_soon(self._readable)
             if self._shutting:
                 self._shut()
         except Exception as error:  # noqa: BLE001 - of an owner: whatever it is, the loop and all others go on
             self.crash(error)
 
-    def _read(self) -> None:
-        size = READ_SIZE if self._ssl is None else TLS_RECORD
-        for _ in range(_READS_PER_WAKE):
-            if self._paused or self.closed or self.eof:
-                return
-            try:
-                data = self._recv(size)
-            except OSError as error:
-                self._read_failed(error)
-                return
-            if not data:
-                self._read_end()
-                return
-            wants_more = self.owner.received(self, data)
-            # A short read is taken for the last without asking again, but where something has to come: a reset behind
-            # these bytes is told by libuv once, with them, and never again.
-            if len(data) < size and not wants_more and not self._pending():
-                return
-        if self._pending():
-            self._loop.call_soon(self._readable)
+    def _read(self) -> bool:
+        """Read once; say whether to read again."""
+        if self._paused or self.closed or self.eof:
+            return False
+        openssl = self._ssl
+        size = READ_SIZE if openssl is None else TLS_RECORD
+        try:
+            data = self._recv(size)
+        except OSError as error:
+            self._read_failed(error)
+            return False
+        if not data:
+            self._read_end()
+            return False
+        # A short read is taken for the last without asking again, but where something has to come: a reset behind
+        # these bytes is told by libuv once, with them, and never again.
+        return self.owner.received(self, data) or len(data) >= size or self._pending()
 
     def _read_failed(self, error: OSError) -> None:
         if isinstance(error, ssl.SSLWantWriteError):  # a key update wants to be answered first
@@ -299,19 +301,18 @@ class Stream:
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         """Send until the kernel takes no more; return how much went. A break is told of on the next turn."""
-        total, view = 0, data
+        total, size = 0, len(data)
         try:
-            while True:
-                total += self._put(view)
-                if total >= len(data):
-                    return total
-                view = memoryview(data)[total:]
+            total = self._put(data)
+            while total < size:
+                total += self._put(memoryview(data)[total:])
         except (*_NOT_NOW, ssl.SSLWantWriteError):
-            return total
+            pass
         except OSError as error:
             self._loop.call_soon(self._write_failed, error)
-            self._unacknowledged += len(data) - total
-            return len(data)
+            self._unacknowledged += size - total
+            return size
+        return total
 
     def _write_failed(self, error: OSError) -> None:
         """Read what came before the reset: a server may answer, and close while it is still being sent to."""

@@ -4,6 +4,7 @@ What a client or a backend may have spelled is encoded as JSON where it is more 
 """
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,24 +17,28 @@ from kecs.sidecar.context import CallContext
 
 _KEPT: Final = 1024
 _MILLISECONDS: Final = 1000
+_PLAIN: Final = re.compile(rb"[0-9A-Za-z-]{1,128}")
 
 
-type PlannedLine = Callable[[datetime, float, int, int, int, str], bytes]
-"""Time, seconds taken, status, bytes of the request's and the response's body, request id; the line with its end."""
+type PlannedLine = Callable[[float, float, int, int, int, bytes], bytes]
+"""Seconds since the epoch, seconds taken, status, bytes of the request and of the response, request id; to a line."""
 
 
 class CallLines:
     """Spells calls; it remembers the second it is in."""
 
-    __slots__ = ("_prefix", "_second")
+    __slots__ = ("_prefix", "_prefix_bytes", "_second")
 
     def __init__(self) -> None:
         self._second = -1
         self._prefix = ""
+        self._prefix_bytes = b""
 
     def line(self, exchange: Exchange, context: CallContext, now: datetime) -> bytes:
         """Return the line of a finished call, with its end."""
-        self._turn(now)
+        second = int(now.timestamp())
+        if second != self._second:
+            self._turn(second)
         call, route = context.call, context.route
         upstream = "" if route is None or exchange.upstream is None else route.address
         duration_ms = max(0.0, exchange.ended - exchange.started) * _MILLISECONDS
@@ -47,26 +52,29 @@ class CallLines:
 
     def planned(self, call: Call, address: str, method: bytes) -> PlannedLine:
         """Return what spells the lines of intercepted calls that differ in nothing but time, sizes and request id."""
-        words = f'"event":"call",{_of_call(call)}"status":'
-        before = f'"upstream":"{address}","request_id":'
-        after = f',{_of_request(call.host, method)}"verdict":"intercept","reason":""}}\n'
+        words = f'"event":"call",{_of_call(call)}"status":'.replace("%", "%%")
+        before = f'"upstream":"{address}","request_id":'.replace("%", "%%")
+        after = f',{_of_request(call.host, method)}"verdict":"intercept","reason":""}}\n'.replace("%", "%%")
+        form = (
+            f'{{"time":"%b%03dZ",{words}%d,"duration_ms":%.3f,"bytes_in":%d,"bytes_out":%d,{before}%b{after}'
+        ).encode()
 
-        def line(now: datetime, seconds: float, status: int, sent: int, got: int, identity: str) -> bytes:  # noqa: PLR0917 - called in one place
-            self._turn(now)
-            return (
-                f'{{"time":"{self._prefix}{now.microsecond // _MILLISECONDS:03d}Z",{words}{status},"duration_ms":'
-                f'{max(0.0, seconds) * _MILLISECONDS:.3f},"bytes_in":{sent},"bytes_out":{got},{before}'
-                f"{_quoted(identity)}{after}"
-            ).encode()
+        def line(now: float, seconds: float, status: int, sent: int, got: int, identity: bytes) -> bytes:  # noqa: PLR0917 - called in one place
+            second = int(now)
+            if second != self._second:
+                self._turn(second)
+            quoted = b'"%b"' % identity if _PLAIN.fullmatch(identity) else _quoted(identity.decode("latin-1")).encode()
+            took_ms = seconds * _MILLISECONDS if seconds > 0 else 0.0
+            milliseconds = int((now - second) * _MILLISECONDS)
+            return form % (self._prefix_bytes, milliseconds, status, took_ms, sent, got, quoted)
 
         return line
 
-    def _turn(self, now: datetime) -> None:
-        """Spell the second again where it is another than before."""
-        second = int(now.timestamp())
-        if second != self._second:
-            self._second = second
-            self._prefix = timestamp(datetime.fromtimestamp(second, UTC)).removesuffix("000Z")
+    def _turn(self, second: int) -> None:
+        """Spell the second, which is another than before."""
+        self._second = second
+        self._prefix = timestamp(datetime.fromtimestamp(second, UTC)).removesuffix("000Z")
+        self._prefix_bytes = self._prefix.encode()
 
 
 def _verdict(exchange: Exchange) -> str:

@@ -1,11 +1,15 @@
 """What the sidecar remembers of one exchange between deciding on it and recording it."""
 
 import os
+from binascii import b2a_base64
 from dataclasses import dataclass
+from typing import Final
 
 from kecs.aws.call import Call
 from kecs.aws.canonical_types import Back
 from kecs.sidecar.routes import Route
+
+_AT_ONCE: Final = 64
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,10 +34,37 @@ class MetadataContext:
     address: str
 
 
+class RequestIds:
+    """Request ids with what S3 calls their extension, made many at a time: one by one they cost five times as much.
+
+    An extension is random here. Only for an id that an upstream gave it is made of the id.
+    """
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made: list[tuple[bytes, bytes]] = []
+
+    def pair(self) -> tuple[bytes, bytes]:
+        """Return a new id and its extension."""
+        if not self._made:
+            text = os.urandom(16 * _AT_ONCE).hex()
+            more = b2a_base64(os.urandom(57 * _AT_ONCE), newline=False)
+            self._made = [
+                (_identity(text[32 * place : 32 * place + 32]).encode(), more[76 * place : 76 * place + 75] + b"=")
+                for place in range(_AT_ONCE)
+            ]
+        return self._made.pop()
+
+
 def new_request_id() -> str:
     """Return an id in the form of AWS's: a UUID of version 4."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return _identity(os.urandom(16).hex())
+
+
+def _identity(text: str) -> str:
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
+
+
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""RFC 9562 section 4.1: the two highest bits are 10."""

@@ -19,6 +19,7 @@ loopback, not on 443 and 80: pass, but for CONNECT   (somebody's own server; an 
 else                                                 pass
 """
 
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -120,6 +121,10 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _seconds(clock: Callable[[], datetime]) -> Callable[[], float]:
+    return time.time if clock is _utc_now else lambda: clock().timestamp()
+
+
 def _is_loopback(host: str) -> bool:
     return host == "::1" or host.startswith("127.")
 
@@ -192,7 +197,7 @@ class SidecarDecider(Decider):
         self._lines = CallLines()
         self._recall = Recall()
         self._planner = Planner(
-            self._recall, self.tally, lines=self._lines, log=self._log, clock=clock, date=self._http_date
+            self._recall, self.tally, lines=self._lines, log=self._log, clock=_seconds(clock), date=self._http_date
         )
 
     # connections

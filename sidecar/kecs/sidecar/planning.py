@@ -6,7 +6,6 @@ A decision on a call without a form reads of its head: the names, method and tar
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Final
 
 from kecs.aws.errors import extended_request_id
@@ -15,7 +14,7 @@ from kecs.aws.recall import READ, Recall
 from kecs.aws.rewrite import reads_values, rewrite_head
 from kecs.relay.decide import Exchange, Forward, Gather, Same, SameAnswer
 from kecs.sidecar.call_line import CallLines
-from kecs.sidecar.context import CallContext, new_request_id
+from kecs.sidecar.context import CallContext, RequestIds
 from kecs.sidecar.metrics import Tally
 from kecs.sidecar.routes import ENGINE_FIELD
 
@@ -63,13 +62,14 @@ class Planner:
         *,
         lines: CallLines,
         log: Callable[[bytes], None],
-        clock: Callable[[], datetime],
+        clock: Callable[[], float],
         date: Callable[[], bytes],
     ) -> None:
         self._recall = recall
         self._tally = tally
         self._lines, self._log, self._clock = lines, log, clock
         self._date = date
+        self._ids = RequestIds()
 
     def same(self, exchange: Exchange, forward: Forward, response: Responding) -> Same | None:
         """Say which calls are forwarded as this one; `response` is the decider's."""
@@ -90,15 +90,16 @@ class Planner:
             dated = b"" if found.get(b"date") is not None else _MARKED_DATE
             given = rewrite_head(call, found, route.profile, _IDENTITY, origin=context.from_browser, date=dated)
             marks = tuple(value for _, value in given.fields if value in _FILLED)
-            return SameAnswer(head=given, marks=marks, fill=_fill(marks, self._date), identity=_GIVEN)
+            return SameAnswer(head=given, marks=marks, fill=_fill(marks, self._ids, self._date), identity=_GIVEN)
 
         count = self._tally.counter(call.service)
+        clock, log = self._clock, self._log
         line = self._lines.planned(call, route.address, head.method)
 
         def note(started: float, ended: float, status: int, sent: int, got: int, identity: bytes) -> None:  # noqa: PLR0917 - called in one place
             seconds = ended - started
             count(status, seconds, sent, got)
-            self._log(line(self._clock(), seconds, status, sent, got, identity.decode("latin-1")))
+            log(line(clock(), seconds, status, sent, got, identity))
 
         return Same(target=target, values=values, answer=answer, note=note)
 
@@ -106,26 +107,25 @@ class Planner:
 _FILLED: Final = frozenset({_MARKED, _MARKED_EXTENDED, _MARKED_DATE})
 
 
-def _fill(marks: tuple[bytes, ...], date: Callable[[], bytes]) -> Fill:
+def _fill(marks: tuple[bytes, ...], ids: RequestIds, date: Callable[[], bytes]) -> Fill:
     """Return what makes the values of these marks."""
+    extends, dates = _MARKED_EXTENDED in marks, _MARKED_DATE in marks
+    order = tuple([_ORDER.index(mark) for mark in marks])
 
     def fill(given: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-        identity = given or new_request_id().encode()
-        made = [
-            identity if mark == _MARKED else date() if mark == _MARKED_DATE else _extended(identity) for mark in marks
-        ]
-        return identity, tuple(made)
+        if not given:
+            made = ids.pair()
+        elif extends:
+            made = given, extended_request_id(given.decode("latin-1")).encode()
+        else:
+            made = given, b""
+        if order == _BOTH:
+            return made[0], made
+        values = (*made, date() if dates else b"")
+        return made[0], tuple([values[place] for place in order])
 
-    def only_identity(given: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-        identity = given or new_request_id().encode()
-        return identity, (identity,)
-
-    def identities(given: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-        identity = given or new_request_id().encode()
-        return identity, (identity, _extended(identity))
-
-    return {(_MARKED,): only_identity, (_MARKED, _MARKED_EXTENDED): identities}.get(marks, fill)
+    return fill
 
 
-def _extended(identity: bytes) -> bytes:
-    return extended_request_id(identity.decode("latin-1")).encode()
+_ORDER: Final = (_MARKED, _MARKED_EXTENDED, _MARKED_DATE)
+_BOTH: Final = (0, 1)
