@@ -52,8 +52,8 @@ def botocores(head: RequestHead) -> str:
     signer._modify_request_before_signing(request)
     text = signer.string_to_sign(request, signer.canonical_request(request))
     signer._inject_signature_to_request(request, signer.signature(text, request))
-    url: str = request.url
-    return parse_qs(urlsplit(url).query)["X-Amz-Signature"][0]
+    made: str = request.url
+    return parse_qs(urlsplit(made).query)["X-Amz-Signature"][0]
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -33,7 +33,7 @@ def test_unknown_operation_of_a_known_service(emulator: Emulator) -> None:
         pytest.param("nothing.us-east-1.amazonaws.com", JSON, b"{}", "application/x-amz-json-1.1", b"{", id="JSON"),
         pytest.param("nothing.us-east-1.amazonaws.com", {}, b"", "application/json", b"{", id="REST JSON"),
         pytest.param("nothing.us-east-1.amazonaws.com", FORM, b"Action=A", "text/xml", b"<ErrorResponse ", id="query"),
-        pytest.param("b.s3-website-us-east-1.amazonaws.com", {}, b"", "application/xml", b"<?xml", id="S3 website"),
+        pytest.param("b.s3-object-lambda.us-east-1.amazonaws.com", {}, b"", "application/xml", b"<?xml", id="S3"),
     ],
 )
 def test_refusals_speak_the_callers_protocol(

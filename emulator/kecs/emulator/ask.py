@@ -14,12 +14,15 @@ from werkzeug.exceptions import HTTPException
 from kecs.emulator import index, patches
 from kecs.emulator.answers import Answer, Request, error, finished
 from kecs.emulator.hosts import Place
+from kecs.emulator.websites import serve
 
 _log = logging.getLogger("kecs.emulator")
 
 
 def ask(service: str, place: Place, request: Request) -> Answer:
     """Have moto answer. What moto does not have or breaks on becomes an error that an SDK can read."""
+    if place.website:
+        return _website(service, place, request)
     path = place.prefix + (request.path or "/")
     if service == "sqs" and request.method == "GET" and request.query:
         request = _posted(request)
@@ -38,6 +41,16 @@ def ask(service: str, place: Place, request: Request) -> Answer:
         _log.exception("moto failed on %s %s of %s", request.method, request.path, service)
         message = f"the emulator failed on {service} {request.action or request.method}: {broken!r}"
         return error(request, status=500, code="InternalFailure", message=message)
+
+
+def _website(service: str, place: Place, request: Request) -> Answer:
+    """Answer as the website that the bucket is, with what moto says of the bucket."""
+    bucket = replace(place, website=False)
+
+    def fetch(method: str, path: str, query: str) -> Answer:
+        return ask(service, bucket, replace(request, method=method, path=path, query=query))
+
+    return finished(serve(request, fetch), request, service)
 
 
 def _posted(request: Request) -> Request:

@@ -4,7 +4,7 @@ moto's own patterns are anchored at the left only and use wildcards freely (`s3.
 them), and S3's take any name with `s3` in it. So names are read by `kecs.aws.hosts`, and moto only sees the result.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kecs.aws.hosts import SUFFIXES, AwsHost, parse_host
@@ -12,7 +12,7 @@ from kecs.aws.hosts import SUFFIXES, AwsHost, parse_host
 _KEPT: Final = ("amazonaws.com", "amazonaws.com.cn", "api.aws")
 """Suffixes that moto itself spells URLs with; other names are asked under amazonaws.com."""
 _S3_OF_MOTO: Final = ("s3-accesspoint", "s3-control")
-"""What moto has beside plain S3. For websites, directory buckets and the rest it would list buckets."""
+"""What moto has beside plain S3. For object lambdas, directory buckets and the rest it would list buckets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,8 @@ class Place:
     """What goes before the path: the bucket of a virtual-hosted S3 request."""
     scheme: str = "https"
     """Of the URLs in answers."""
+    website: bool = False
+    """The bucket is asked as a website."""
 
 
 def locate(name: str) -> Place | None:
@@ -38,6 +40,8 @@ def locate(name: str) -> Place | None:
         return None
     if host.prefix == "s3":
         return _bucket(host)
+    if host.prefix == "s3-website" and host.bucket:
+        return replace(_bucket(host), website=True)
     if host.prefix.startswith("s3-") and host.prefix not in _S3_OF_MOTO:
         return Place(service="", asked="", host=host.name)
     # moto knows accounts in the names of DynamoDB and S3 Control by their own spelling only.
