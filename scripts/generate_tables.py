@@ -66,6 +66,7 @@ EXTRA_STANDARD = {
     "metering-marketplace": "metering.marketplace",
     "entitlement-marketplace": "entitlement.marketplace",
     "sync-states": "states",
+    "oidc-eks": "oidc.eks",
 }
 # Rules ask for parameters that generation does not give; the names stand in the rules' templates.
 EXTRA_SIGNING = {"s3": ["s3express", "s3-outposts", "s3-object-lambda"], "s3control": ["s3-outposts", "s3express"]}

@@ -422,7 +422,7 @@ def _wire(service: str, operation: str) -> tuple[str, ...]:
     model = aws_lab.session().get_service_model(service)
     metadata, http = model.metadata, model.operation_model(operation).http
     version = metadata["apiVersion"] if {"query", "ec2"} & {*metadata.get("protocols", [metadata["protocol"]])} else ""
-    return http["method"], re.sub(r"\{\w+", "{", http["requestUri"]), model.signing_name, version
+    return http["method"], re.sub(r"\{[^}+]*", "{", http["requestUri"]), model.signing_name, version
 
 
 def twins(service: str, operation: str) -> set[str]:

@@ -335,6 +335,18 @@ def test_regions(call: Call, region: str) -> None:
             "123456789012",
         ),
         (ask("https://a.execute-api.us-east-1.amazonaws.com/"), "a.execute-api.us-east-1.amazonaws.com", "a", ""),
+        (
+            ask("https://vpce-1.execute-api.us-east-1.vpce.amazonaws.com/", b"GET", (b"x-apigw-api-id", b"abc")),
+            "vpce-1.execute-api.us-east-1.vpce.amazonaws.com",
+            "abc",
+            "",
+        ),
+        (
+            ask("https://vpce-1.execute-api.us-east-1.vpce.amazonaws.com/", b"GET", (b"x-apigw-api-id", b"../x")),
+            "vpce-1.execute-api.us-east-1.vpce.amazonaws.com",
+            "",
+            "",
+        ),
         (ask("https://sqs.us-east-1.amazonaws.com/1/q"), "sqs.us-east-1.amazonaws.com", "", ""),
         (ask("https://example.com/", name="SQS.eu-west-1.amazonaws.com"), "sqs.eu-west-1.amazonaws.com", "", ""),
         (ask("https://s3.amazonaws.com/", name="sqs.eu-west-1.amazonaws.com"), "s3.amazonaws.com", "", ""),

@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kecs.aws.hosts import SUFFIXES, AwsHost, is_aws_name, normalise, parse_host, wants_client_certificate
+from kecs.aws.classify import classify
+from kecs.aws.forms import form_of
+from kecs.aws.head import RequestHead
+from kecs.aws.hosts import DATA_PLANES, SUFFIXES, AwsHost, is_aws_name, normalise, parse_host, wants_client_certificate
 
 LABEL = st.text(alphabet=string.ascii_lowercase + string.digits + "-_", min_size=1, max_size=20)
 
@@ -247,6 +250,54 @@ def row(name: str, prefix: str, service: str | None, region: str, resource: str 
         row("nlb-1.elb.us-east-1.amazonaws.com", "elb", "load-balancer", "us-east-1", "nlb-1"),
         row("d-x.us-east-1.es.amazonaws.com", "es", "opensearch-domain", "us-east-1", "d-x"),
         row("es.us-east-1.amazonaws.com", "es", "opensearch", "us-east-1"),
+        row(
+            "search-d-x.us-east-1.cloudsearch.amazonaws.com",
+            "cloudsearch",
+            "cloudsearchdomain",
+            "us-east-1",
+            "search-d-x",
+        ),
+        row("cloudsearch.us-east-1.amazonaws.com", "cloudsearch", "cloudsearch", "us-east-1"),
+        row("abc.appsync-api.us-east-1.amazonaws.com", "appsync-api", "appsync-api", "us-east-1", "abc"),
+        row(
+            "abc.appsync-realtime-api.us-east-1.amazonaws.com",
+            "appsync-realtime-api",
+            "appsync-api",
+            "us-east-1",
+            "abc",
+        ),
+        row(
+            "d-123456789012.d.codeartifact.us-east-1.on.aws",
+            "d.codeartifact",
+            "codeartifact-repository",
+            "us-east-1",
+            "d-123456789012",
+        ),
+        row("greengrass-ats.iot.us-gov-east-1.amazonaws.com", "greengrass-ats.iot", "greengrass", "us-gov-east-1"),
+        row("oidc-eks.us-east-1.api.aws", "oidc-eks", "eks", "us-east-1", canonical="oidc.eks.us-east-1.amazonaws.com"),
+        row("oidc.eks.us-east-1.amazonaws.com", "oidc.eks", "eks", "us-east-1"),
+        row("git-codecommit.us-east-1.amazonaws.com", "git-codecommit", "codecommit", "us-east-1"),
+        row("ssmmessages.us-east-1.amazonaws.com", "ssmmessages", "ssm", "us-east-1"),
+        row("transcribestreaming.us-east-1.amazonaws.com", "transcribestreaming", "transcribe", "us-east-1"),
+        row("123456789012.dkr-ecr.us-east-1.on.aws", "dkr-ecr", "ecr-registry", "us-east-1", "123456789012"),
+        row("internal-lb-1.us-east-1.elb.amazonaws.com", "elb", "load-balancer", "us-east-1", "internal-lb-1"),
+        row("execute-api.us-east-1.amazonaws.com", "execute-api", "apigatewaymanagementapi", "us-east-1"),
+        row(
+            "vpce-1-x.execute-api.us-east-1.vpce.amazonaws.com",
+            "execute-api",
+            "execute-api",
+            "us-east-1",
+            canonical="execute-api.us-east-1.amazonaws.com",
+        ),
+        row(
+            "abc-vpce-0ab.execute-api.us-east-1.amazonaws.com",
+            "execute-api",
+            "execute-api",
+            "us-east-1",
+            "abc",
+            canonical="abc.execute-api.us-east-1.amazonaws.com",
+        ),
+        row("ecs-a-1.us-east-1.amazonaws.com", "ecs-a-1", None, "us-east-1"),
         row("new-service.us-east-9.amazonaws.com", "new-service", None, "us-east-9"),
         row("checkip.amazonaws.com", "checkip", None, ""),
         row("global.amazonaws.com", "global", None, ""),
@@ -261,6 +312,16 @@ def test_hosts_tell_service_region_resource_and_the_standard_spelling(  # noqa: 
     assert host.services[:1] == (() if service is None else (service,))
     assert host.canonical == canonical
     assert told(canonical).canonical == canonical
+
+
+@pytest.mark.parametrize("prefix", DATA_PLANES)
+def test_what_is_asked_at_customers_own_endpoints_is_no_service_of_aws(prefix: str) -> None:
+    host = told(f"abc.{prefix}.eu-west-1.amazonaws.com")
+    assert host.data_plane
+    assert host.services == (DATA_PLANES[prefix],)
+    call = classify(RequestHead(method=b"GET", target=b"/", fields=((b"Host", host.name.encode()),)))
+    assert (call.service, call.operation, call.region) == (DATA_PLANES[prefix], "", "eu-west-1")
+    assert form_of(call, b"/") is not None
 
 
 @pytest.mark.parametrize(

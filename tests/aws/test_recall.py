@@ -12,7 +12,7 @@ HOSTS = [
     "b.s3-website.eu-west-1.amazonaws.com", "123456789012.s3-control.eu-west-1.amazonaws.com",
     "s3express-control.us-west-2.amazonaws.com", "dynamodb.us-east-1.amazonaws.com", "sqs.eu-west-1.amazonaws.com",
     "lambda.us-east-1.amazonaws.com", "monitoring.us-east-1.amazonaws.com",
-    "abc.execute-api.us-east-1.amazonaws.com", "example.com", "",
+    "abc.execute-api.us-east-1.amazonaws.com", "vpce-1.execute-api.us-east-1.vpce.amazonaws.com", "example.com", "",
 ]  # fmt: skip
 SIGNED = "AWS4-HMAC-SHA256 Credential={}/20260101/{}/{}/aws4_request, SignedHeaders=host, Signature={}"
 TARGETS = [
@@ -51,6 +51,7 @@ def heads(draw: st.DrawFn) -> tuple[RequestHead, str]:
         (b"x-amzn-query-mode", [b"true", b"false"]),
         (b"X-Amz-Region-Set", [b"eu-west-1", b"*"]),
         (b"smithy-protocol", [b"rpc-v2-cbor"]),
+        (b"x-apigw-api-id", [b"abc", b"def"]),
     ):
         if draw(st.integers(0, 3)) == 0:
             fields.append((name, draw(st.sampled_from(values))))

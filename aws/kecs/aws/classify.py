@@ -19,6 +19,9 @@ from kecs.aws.tables import tables
 FORM_LIMIT: Final = 16 * 1024
 """How much of a form is looked at. Action and Version are at its beginning, or sorted near it."""
 
+API_FIELD: Final = b"x-apigw-api-id"
+"""Which API is meant, where many are asked at the name of one VPC endpoint."""
+
 _FORM: Final = b"application/x-www-form-urlencoded"
 _WORD: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _WORD_LIMIT: Final = 128
@@ -245,6 +248,8 @@ def _data_plane(seen: _Seen, aws: AwsHost) -> tuple[str, Protocol, str]:
 
 
 def _resource(seen: _Seen, service: str) -> str:
+    if service == "execute-api" and seen.aws is not None and not seen.aws.resource:
+        return _word(_text(seen.head.get(API_FIELD)))
     if seen.aws is not None and (seen.aws.resource or service != "s3"):
         return seen.aws.resource
     return unquote(seen.path[1:].partition("/")[0]) if service == "s3" else ""

@@ -32,6 +32,8 @@ class Form(StrEnum):
     SEARCH_DOMAIN = "requests to OpenSearch domains"
     CLUSTER = "the API of EKS clusters"
     IOT_CREDENTIALS = "the IoT credential provider"
+    GRAPHQL = "queries of AppSync APIs"
+    PACKAGES = "package repositories of CodeArtifact"
     SIGNING_CERTIFICATE = "the certificate that SNS messages are signed with"
     SUBSCRIBE_TO_SHARD = "Kinesis enhanced fan-out (SubscribeToShard)"
     LIVE_TAIL = "CloudWatch Logs live tail (StartLiveTail)"
@@ -58,6 +60,8 @@ _BY_PLANE: Final = {
     "opensearch-domain": Form.SEARCH_DOMAIN,
     "eks-cluster": Form.CLUSTER,
     "iot-credentials": Form.IOT_CREDENTIALS,
+    "appsync-api": Form.GRAPHQL,
+    "codeartifact-repository": Form.PACKAGES,
 }
 
 _BY_OPERATION: Final = {

@@ -29,12 +29,18 @@ DATA_PLANES: Final = {
     "eks": "eks-cluster",
     "eks-cluster": "eks-cluster",
     "credentials.iot": "iot-credentials",
+    "appsync-api": "appsync-api",
+    "appsync-realtime-api": "appsync-api",
+    "d.codeartifact": "codeartifact-repository",
 }
 """Endpoint prefixes below which customers' own endpoints live, to a name for them. botocore has none: what is said
 there is no AWS call but the customer's."""
 
-_BELOW: Final = {"iot": "data-ats.iot", "jobs.iot": "data.jobs.iot"}
+_BELOW: Final = {"iot": "data-ats.iot", "jobs.iot": "data.jobs.iot", "cloudsearch": "cloudsearchdomain"}
 """Endpoint prefixes below which an account's own hosts are another service's: <id>-ats.iot is no host of iot's API."""
+
+_ONE_FOR_ALL: Final = frozenset({"iot", "jobs.iot"})
+"""Of these, the ones whose account-wide host stands for the accounts' own."""
 
 _SUFFIX_SET: Final = frozenset(SUFFIXES)
 _NAME_LIMIT: Final = 253
@@ -183,7 +189,7 @@ def _find(labels: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
 
 def _canonical(*, prefix: str, resource: str, parts: Split, partition: Partition, suffix: str) -> str:
     known = tables()
-    standard = _BELOW[prefix] if resource and prefix in _BELOW else known.standard.get(prefix, prefix)
+    standard = _BELOW[prefix] if resource and prefix in _ONE_FOR_ALL else known.standard.get(prefix, prefix)
     place = parts.region or parts.pseudo
     if standard != prefix:
         # What stood before another spelling has no place before the standard one, which always has a region.
@@ -207,13 +213,17 @@ def _parse_other(name: str, suffix: str, left: str) -> AwsHost:
     fips = resource == "fips" or without_fips(parts.labels[index:]) != parts.labels[index:]
     if resource == "fips":
         resource = ""
+    alias = prefix == "execute-api" and "-vpce-" in resource
+    if prefix == "execute-api" and (alias or parts.vpc_endpoint):
+        # A VPC endpoint's names carry all APIs: one is named before the endpoint's id, or by a header.
+        resource, services = resource.partition("-vpce-")[0], ("execute-api",)
     region = "" if parts.region.endswith("-global") else parts.region
     dual_stack = parts.dual_stack or (suffix == partition.dual_stack and prefix not in tables().dual_stack_only)
-    below = prefix in tables().standard or (bool(resource) and prefix in _BELOW)
+    below = prefix in tables().standard or (bool(resource) and prefix in _ONE_FOR_ALL)
     reordered = bool(parts.region) and left.startswith(f"{parts.region}.")
     plane = services[:1] != () and services[0] in _PLANES
     canonical = name
-    if services and (fips or dual_stack or parts.vpc_endpoint or below or reordered):
+    if services and (fips or dual_stack or parts.vpc_endpoint or below or reordered or alias):
         canonical = _canonical(prefix=prefix, resource=resource, parts=parts, partition=partition, suffix=suffix)
     return AwsHost(
         name=name,

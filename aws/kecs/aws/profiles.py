@@ -59,8 +59,6 @@ class Profile:
     """Understands SigV4A, whose scope has no region."""
     query_credential: bool = True
     """Understands credentials in the query string of services other than S3."""
-    bearer: bool = True
-    """Understands bearer tokens, as Bedrock's API keys."""
     query_by_get: bool = True
     """Answers the query protocol's GET as it answers its POST."""
     cbor: bool = True
@@ -72,6 +70,11 @@ class Profile:
     """Where it has the certificate that SNS messages are signed with; empty: nowhere."""
     api_path: bytes = b""
     """Below which it serves APIs of API Gateway by id, stage and path; empty: by their host names."""
+    balancer_path: bytes = b""
+    """Below which it serves load balancers by name; empty: by their host names, or not at all."""
+    unserved: tuple[tuple[bytes, bytes], ...] = ()
+    """How it says that it does not have something, where that is no error of AWS's: a content type, and how the body
+    begins."""
     refuses: frozenset[Form] = frozenset()
     """Forms of requests that are answered here, since the backend would answer them wrongly or not at all."""
     strays: frozenset[str] = frozenset()
@@ -91,6 +94,8 @@ _NOWHERE: Final = frozenset(
         Form.CLUSTER,
         Form.IOT_CREDENTIALS,
         Form.LOAD_BALANCER,
+        Form.GRAPHQL,
+        Form.PACKAGES,
     }
 )
 """What no backend has: nothing listens, or a list of S3's buckets comes back."""
@@ -121,6 +126,9 @@ _MOTO: Final = _NOWHERE | {
     Form.CONVERSE,
 }
 
+_HTML: Final = ((b"text/html", b"<!doctype html"),)
+"""The page of a web framework whose application broke, or has no such path."""
+
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
         profile.name: profile
@@ -131,7 +139,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 account_hosts=True,
                 sign=Sign.SQS,
                 asymmetric=False,
-                bearer=False,
                 cbor=False,
                 account_by=AccountBy.HEADER,
                 refuses=_MOTO,
@@ -164,7 +171,9 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 verifies_presigned=True,
                 account_by=AccountBy.KEY,
                 api_path=b"/_aws/execute-api",
-                refuses=_NOWHERE | {Form.WEBSITE, Form.SELECT, Form.SIGNING_CERTIFICATE},
+                balancer_path=b"/_alb",
+                unserved=((b"application/json", b'{"error": "Unsupported service'),),
+                refuses=_NOWHERE - {Form.LOAD_BALANCER} | {Form.WEBSITE, Form.SELECT, Form.SIGNING_CERTIFICATE},
                 markers=("ministack.local", *LOOPBACK),
             ),
             # Ignores hosts and routes by scope alone: what has none is taken for S3, and answered 200.
@@ -174,10 +183,10 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 sign=Sign.ALL,
                 asymmetric=False,
                 query_credential=False,
-                bearer=False,
                 query_by_get=False,
                 cbor=False,
                 account_by=AccountBy.HEADER,
+                unserved=_HTML,
                 refuses=_MOTO | {Form.WEBSITE},
                 strays=frozenset({"s3outposts", "s3files"}),
                 markers=LOOPBACK,
@@ -189,9 +198,9 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 sign=Sign.ALL,
                 asymmetric=False,
                 query_credential=False,
-                bearer=False,
                 query_by_get=False,
                 cbor=False,
+                unserved=_HTML,
                 refuses=_RESOURCES,
                 markers=LOOPBACK,
             ),

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from kecs.aws.call import Call
-from kecs.aws.classify import classify
+from kecs.aws.classify import API_FIELD, classify
 from kecs.aws.head import RequestHead, Shape
 from kecs.aws.hosts import parse_host
 
@@ -21,7 +21,7 @@ _KEY: Final = re.compile(rb"(/[^/?%]++)/[^?]*[^/?](\?x-id=[A-Za-z]+)?")
 _HOST_KEY: Final = re.compile(rb"()/[^?]*[^/?](\?x-id=[A-Za-z]+)?")
 _NO_KEYS: Final = (b"/v20180820/", b"/WriteGetObjectResponse", b"/service/")
 """Paths that may mean other things than objects."""
-READ: Final = (b"content-type", b"x-amz-target", b"x-amzn-query-mode", b"x-amz-region-set")
+READ: Final = (b"content-type", b"x-amz-target", b"x-amzn-query-mode", b"x-amz-region-set", API_FIELD)
 """Fields that are read besides Host and the scope of Authorization."""
 
 _ANY_KEY: Final = rb"/(?!v20180820/|WriteGetObjectResponse|service/)[!->@-~]++(?<!/)"
