@@ -120,6 +120,10 @@ def _with_path(head: RequestHead, form: Form, call: Call, profile: Profile) -> R
         before = profile.certificate_path
     elif form is Form.EXECUTE_API and profile.api_path:
         before = profile.api_path + b"/" + call.resource.encode()
+    elif form is Form.LOAD_BALANCER and profile.balancer_path:
+        # Its DNS name is the load balancer's with an id after it.
+        name = call.resource.removeprefix("internal-").rpartition("-")[0] or call.resource
+        before = profile.balancer_path + b"/" + name.encode()
     if not before:
         return head
     return RequestHead(method=head.method, target=before + head.target, fields=head.fields)
@@ -145,7 +149,8 @@ def _needs_scope(call: Call, head: RequestHead, profile: Profile) -> bool:
         return False
     authorization = head.get(b"authorization")
     if authorization is not None:
-        if not profile.bearer and authorization[: len(_BEARER)].lower() == _BEARER:
+        # A token says nothing of service and region; some emulators fail on it.
+        if authorization[: len(_BEARER)].lower() == _BEARER:
             return True
         return not profile.asymmetric and authorization.startswith(_V4A)
     if call.signing_name:

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Final
 
-from kecs.aws import canonical_s3, cbor_json
+from kecs.aws import canonical_s3, cbor_json, services
 from kecs.aws.call import Call
-from kecs.aws.canonical_types import Back
+from kecs.aws.canonical_types import Back, Refusal
 from kecs.aws.head import Answer, Fields, ResponseHead
+from kecs.aws.profiles import Profile
 
 BODY_MAX: Final = 64 * 1024 * 1024
 """Of an answer that is changed. The longest are Kinesis' records, 10 MiB of them."""
@@ -17,6 +18,10 @@ _CBOR: Final[dict[Back, Fields]] = {
     Back.JSON_CBOR: ((b"Content-Type", b"application/x-amz-cbor-1.1"),),
 }
 _OK: Final = 200
+_ERROR: Final = 400
+_BEGINNING: Final = 256
+DOUBTFUL_MAX: Final = 64 * 1024
+"""Of an answer that may be no answer."""
 
 
 def answered(back: Back, call: Call, head: ResponseHead, body: bytes, *, now: datetime) -> Answer:
@@ -27,6 +32,29 @@ def answered(back: Back, call: Call, head: ResponseHead, body: bytes, *, now: da
         return Answer(status=head.status, fields=head.fields, body=body)
     made = canonical_s3.session(call.access_key, now) if back is Back.SESSION else canonical_s3.directories(body)
     return Answer(status=_OK, fields=head.with_fields(drop=_DROPPED, add=_XML).fields, body=made)
+
+
+def is_doubtful(call: Call, head: ResponseHead, profile: Profile) -> bool:
+    """Tell whether an answer may say, in the backend's own way, that it does not have what was asked for."""
+    if head.status < _ERROR or not profile.unserved or services.protocol(call.service) is None:
+        return False  # what customers' own endpoints answer is theirs
+    content = (head.get(b"content-type") or b"").lower()
+    return any(content.startswith(kind) for kind, _ in profile.unserved)
+
+
+def unserved(call: Call, head: ResponseHead, body: bytes, profile: Profile) -> Refusal | None:
+    """Return what a doubtful answer means: None when it is an answer."""
+    start = body[:_BEGINNING].lstrip().lower()
+    if not is_doubtful(call, head, profile) or not any(
+        start.startswith(beginning.lower()) for _, beginning in profile.unserved
+    ):
+        return None
+    what = f"{call.operation or 'this call'} of {call.service}"
+    because = (
+        f"the backend ({profile.name}) does not have {what}, or failed on it: it answered {head.status} and no error "
+        "of AWS's; another backend may"
+    )
+    return Refusal(what=what, profile=profile.name, because=because)
 
 
 def _in_cbor(back: Back, call: Call, head: ResponseHead, body: bytes) -> Answer:

@@ -17,7 +17,14 @@ _RPC: Final = b"application/cbor"
 _AWS_CBOR: Final = b"application/x-amz-cbor-1.1"
 _FORM: Final = b"application/x-www-form-urlencoded; charset=utf-8"
 _GZIP_WINDOW: Final = 31
-_NO_LONGER: Final = (b"content-type", b"accept", b"smithy-protocol", b"x-amz-target", b"x-amz-content-sha256")
+_NO_LONGER: Final = (
+    b"content-type",
+    b"accept",
+    b"smithy-protocol",
+    b"x-amz-target",
+    b"x-amz-content-sha256",
+    b"accept-encoding",
+)
 _STREAMED: Final = frozenset({"SubscribeToShard"})
 
 

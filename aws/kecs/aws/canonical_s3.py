@@ -66,7 +66,8 @@ _CHECKSUMS: Final = (
 
 
 def _asked(head: RequestHead, target: bytes) -> RequestHead:
-    return RequestHead(method=head.method, target=target, fields=head.fields)
+    plain = head.with_fields(drop=(b"accept-encoding",))
+    return RequestHead(method=head.method, target=target, fields=plain.fields)
 
 
 def _constraint(region: str) -> bytes:

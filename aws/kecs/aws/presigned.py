@@ -99,4 +99,4 @@ def _signature(head: RequestHead, path: str, query: str, date: str, place: str) 
     secret = f"AWS4{_SECRET}".encode()
     for part in place.split("/"):
         secret = hmac.digest(secret, part.encode(), "sha256")
-    return hmac.digest(secret, "\n".join((_ALGORITHM, date, place, request)).encode(), "sha256").hex()
+    return hmac.digest(secret, f"{_ALGORITHM}\n{date}\n{place}\n{request}".encode(), "sha256").hex()

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple, Protocol, override
 
 from kecs.aws import canonical
 from kecs.aws.call import Call
-from kecs.aws.canonical_answers import BODY_MAX, answered
+from kecs.aws.canonical_answers import BODY_MAX, DOUBTFUL_MAX, answered, is_doubtful, unserved
 from kecs.aws.canonical_types import Changed, Refusal
 from kecs.aws.classify import body_wanted, classify
 from kecs.aws.errors import error_answer
@@ -297,6 +297,10 @@ class SidecarDecider(Decider):
             self._log(line_of(unclassified_record(seen, self._clock())))
         return self._error(exchange, 501, seen.sentence)
 
+    def _refused(self, exchange: Exchange, refusal: Refusal) -> Answer:
+        exchange.reason = NOT_IN_BACKEND
+        return self._error(exchange, refusal.status, refusal.message, code=refusal.code)
+
     def _call(self, exchange: Exchange, body: bytes) -> Forward | Answer:
         connection, head = exchange.connection, exchange.head
         name = exchange.name or self._names.name_of(connection.destination.host) or ""
@@ -313,8 +317,7 @@ class SidecarDecider(Decider):
         made = canonical.canonicalise(call, head, route.profile, body=body if exchange.body_whole else None)
         replaced: bytes | None = None
         if isinstance(made, Refusal):
-            exchange.reason = NOT_IN_BACKEND
-            return self._error(exchange, made.status, made.message, code=made.code)
+            return self._refused(exchange, made)
         if isinstance(made, Changed):
             context.answered, replaced, made = made.answered, made.body, made.head
         head = made
@@ -350,6 +353,8 @@ class SidecarDecider(Decider):
         )
         if context.answered is not None and head.status >= _FINAL:
             return Gather(head=given_head, bytes_max=BODY_MAX)
+        if is_doubtful(context.call, head, context.route.profile):
+            return Gather(head=given_head, bytes_max=DOUBTFUL_MAX)
         if answers.sheet_for(context.call, context.route, head.status) is not None:
             return Gather(head=given_head, bytes_max=answers.GATHERED_MAX)
         return given_head
@@ -358,7 +363,10 @@ class SidecarDecider(Decider):
     def gathered(self, exchange: Exchange, head: ResponseHead, body: bytes) -> Answer:
         """Return what the client gets for an answer that was collected whole."""
         context = exchange.context
-        if isinstance(context, CallContext):
+        if isinstance(context, CallContext) and context.route is not None:
+            refused = unserved(context.call, head, body, context.route.profile)
+            if refused is not None:
+                return self._refused(exchange, refused)
             head, body, _ = answers.rewritten(exchange, context, head, body, self.tally)
             if context.answered is not None:
                 return answered(context.answered, context.call, head, body, now=self._clock())
