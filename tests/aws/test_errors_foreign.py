@@ -1,5 +1,6 @@
 """Errors of backends in forms that the service's clients can't read: botocore reads what becomes of them."""
 
+import gzip
 import json
 from typing import Any
 
@@ -168,6 +169,23 @@ def test_what_names_the_backend_is_not_told(text: str) -> None:
     status, code, message = found(call(Protocol.QUERY), head(500, "text/plain"), text.encode())
     assert (status, code) == (500, "InternalFailure")
     assert message == "the backend in use (localstack) answered 500 without a reason that can be told"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(gzip.compress(PAGE_404), (501, "NotImplemented"), id="a page"),
+        pytest.param(gzip.compress(b'{"__type": "Known", "message": "m"}'), (404, "Known"), id="another form"),
+        pytest.param(b"\x1f\x8b", (501, "NotImplemented"), id="broken"),
+    ],
+)
+def test_compressed_errors_are_read(body: bytes, expected: tuple[int, str]) -> None:
+    assert found(call(Protocol.QUERY), head(404, "", (b"Content-Encoding", b"gzip")), body)[:2] == expected
+
+
+def test_compressed_errors_in_the_right_form_stay_compressed() -> None:
+    body = gzip.compress(b'{"__type": "Known", "message": "m"}')
+    assert fixed(call(Protocol.JSON), head(404, "", (b"Content-Encoding", b"gzip")), body) is None
 
 
 def test_messages_are_bounded() -> None:

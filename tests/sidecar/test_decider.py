@@ -310,10 +310,12 @@ def test_a_response_is_dressed_as_awss() -> None:
     done = exchange(request("GET", "/", Host=S3))
     done.context = forwarded(made, done.head).context
     head = made.response(done, ResponseHead(status=200, reason=b"OK", fields=((b"X-Localstack", b"1"),)))
+    assert isinstance(head, ResponseHead)
     assert head.get(b"x-localstack") is None
     assert head.get(b"x-amz-request-id") == done.context.request_id.encode()
     assert head.get(b"date") == b"Sat, 21 Nov 2026 05:28:30 GMT"
     own = made.response(done, ResponseHead(status=200, reason=b"OK", fields=((b"x-amz-request-id", b"OWN"),)))
+    assert isinstance(own, ResponseHead)
     assert own.get(b"x-amz-request-id") == b"OWN"
     assert done.context.request_id == "OWN"
 

@@ -18,6 +18,7 @@ another form, else                                the same status, a code for it
 import html
 import json
 import re
+import zlib
 from typing import Final, NamedTuple
 
 from kecs.aws.call import Call, Protocol
@@ -32,6 +33,8 @@ BODY_MAX: Final = 64 * 1024
 _ERROR: Final = 400
 _SERVER: Final = 500
 _TEXT_MAX: Final = 300
+_GZIP: Final = 31
+"""zlib's window bits for gzip."""
 _READ_MAX: Final = 8192
 _NOT_THERE: Final = frozenset({404, 405, 501})
 _NOT_IMPLEMENTED: Final = 501
@@ -49,8 +52,6 @@ _UNSEEN: Final = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->", re.
 _TAG: Final = re.compile(r"<[^<>]*>")
 _XML_CODE: Final = re.compile(r"<(?:\w+:)?Code>([^<>]{1,200})</")
 _XML_MESSAGE: Final = re.compile(r"<(?:\w+:)?[Mm]essage>([^<>]*)</")
-_CODE: Final = re.compile(r"<(?:\w+:)?Code>\s*([^<>]{1,200}?)\s*</")
-_XML_MESSAGE: Final = re.compile(r"<(?:\w+:)?[Mm]essage>\s*([^<>]*?)\s*</")
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
 _CODE_KEYS: Final = ("__type", "code", "Code")
 _MESSAGE_KEYS: Final = ("message", "Message", "errorMessage", "detail", "error")
@@ -68,6 +69,10 @@ class _Said(NamedTuple):
     """json, xml, cbor, or text for all else."""
     code: str
     message: str
+    listed: bool = False
+    """XML that begins as EC2's errors do."""
+    wrapped: bool = False
+    """XML that begins as the errors of all other services but S3 do."""
 
 
 def looked_at(call: Call, status: int) -> bool:
@@ -82,9 +87,9 @@ def mended(call: Call, head: ResponseHead, body: bytes, *, profile: Profile, req
     """Return the error as the service would say it; None where it does already."""
     said = _read(head, body)
     named = bool(_PRODUCTS.search(said.message))
-    strange = _is_s3s(call, said, body)
+    strange = _is_s3s(call, said)
     lacking = strange or _admits_lack(said, head.status, named=named)
-    if _fits(call, said, head, body) and not strange and not (named and lacking):
+    if _fits(call, said, head) and not strange and not (named and lacking):
         return None
     if lacking or (not said.code and said.form == "text" and head.status in _NOT_THERE):
         status, code, message = _NOT_IMPLEMENTED, "NotImplemented", lacks(call, profile)
@@ -128,23 +133,25 @@ def _admits_lack(said: _Said, status: int, *, named: bool) -> bool:
     return (named or not said.code or status == _NOT_IMPLEMENTED) and bool(_LACKS.search(said.message))
 
 
-def _is_s3s(call: Call, said: _Said, body: bytes) -> bool:
+def _is_s3s(call: Call, said: _Said) -> bool:
     """Tell whether this is S3's own error, for a request that was not for S3."""
-    return said.code in _OF_S3 and call.service not in _S3 and b"<ErrorResponse" not in body
+    return said.code in _OF_S3 and call.service not in _S3 and not said.wrapped
 
 
-def _fits(call: Call, said: _Said, head: ResponseHead, body: bytes) -> bool:
+def _fits(call: Call, said: _Said, head: ResponseHead) -> bool:
     """Tell whether the service's clients can read it: the form, with a code in it or beside it."""
     if call.protocol is Protocol.CBOR:
         return said.form == "cbor" and head.get(b"smithy-protocol") is not None
     if call.protocol in _JSON_FORMS:
         return said.form == "json" and bool(said.code)
-    if call.protocol is Protocol.EC2 and b"<Errors>" not in body:
+    if call.protocol is Protocol.EC2 and not said.listed:
         return False
     return said.form == "xml" and bool(said.code)
 
 
 def _read(head: ResponseHead, body: bytes) -> _Said:
+    if (head.get(b"content-encoding") or b"").strip().lower() == b"gzip":
+        body = _unpacked(body)
     text = body.decode("utf-8", "replace").strip()
     named = _code((head.get(b"x-amzn-errortype") or b"").decode("latin-1"))
     if text.startswith("{"):
@@ -154,6 +161,13 @@ def _read(head: ResponseHead, body: bytes) -> _Said:
     if body and body[0] in _CBOR_MAPS and b"cbor" in (head.get(b"content-type") or b""):
         return _Said("cbor", "", "")
     return _Said("text", named, _plain(text))
+
+
+def _unpacked(body: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=_GZIP).decompress(body, BODY_MAX)
+    except zlib.error:
+        return body
 
 
 def _read_json(text: str, named: str) -> _Said:
@@ -174,6 +188,8 @@ def _read_xml(text: str) -> _Said:
         "xml",
         _code(html.unescape(code[1])) if code else "",
         _bounded(html.unescape(message[1])) if message else "",
+        listed="<Errors>" in text,
+        wrapped="<ErrorResponse" in text,
     )
 
 

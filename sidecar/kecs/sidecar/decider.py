@@ -58,7 +58,7 @@ from kecs.relay.decide import (
     Verdict,
     Wire,
 )
-from kecs.sidecar import answers, metadata, outages
+from kecs.sidecar import answers, backend_errors, metadata, outages
 from kecs.sidecar.accesslog import connection_record, exchange_record, line_of, unclassified_record
 from kecs.sidecar.call_line import CallLines
 from kecs.sidecar.config import EngineMode, SidecarConfig
@@ -357,7 +357,7 @@ class SidecarDecider(Decider):
             return Gather(head=given_head, bytes_max=DOUBTFUL_MAX)
         if answers.sheet_for(context.call, context.route, head.status) is not None:
             return Gather(head=given_head, bytes_max=answers.GATHERED_MAX)
-        return given_head
+        return backend_errors.gather(context, given_head)
 
     @override
     def gathered(self, exchange: Exchange, head: ResponseHead, body: bytes) -> Answer:
@@ -369,8 +369,9 @@ class SidecarDecider(Decider):
                 return self._refused(exchange, refused)
             head, body, _ = answers.rewritten(exchange, context, head, body, self.tally)
             if context.answered is not None:
-                return answered(context.answered, context.call, head, body, now=self._clock())
-        return Answer(status=head.status, fields=head.fields, body=body)
+                made = answered(context.answered, context.call, head, body, now=self._clock())
+                return backend_errors.told(context, made)
+        return backend_errors.told(context, Answer(status=head.status, fields=head.fields, body=body))
 
     @override
     def overgrown(
@@ -380,7 +381,7 @@ class SidecarDecider(Decider):
         context = exchange.context
         if not isinstance(context, CallContext) or context.answered is not None:
             return head, None
-        return answers.streamed(exchange, context, head, self.tally)
+        return backend_errors.instead(context, head) or answers.streamed(exchange, context, head, self.tally)
 
     @override
     def failed(self, exchange: Exchange, failure: Failure, detail: str) -> Answer:
