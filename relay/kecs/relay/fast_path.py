@@ -77,7 +77,7 @@ class FastPath:
 
     def met(self, exchange: Exchange, request: Request, forward: Forward) -> None:
         """Learn of a request that went the ordinary way; now and then a plan is made of one."""
-        if not self._shelf.due(request.head.shape):
+        if not self._shelf.due(request.head.shape) or not self._is_simple(request):
             return
         same = self._means.decider.same(exchange, forward)
         if same is None:
@@ -92,6 +92,16 @@ class FastPath:
         )
         if plan is not None:
             self._shelf.add(plan)
+
+    def _is_simple(self, request: Request) -> bool:
+        """Whether all requests of this one's names are read alike: one without a body tells little of those with."""
+        means = self._means
+        if request.http_1_0:
+            return False
+        if b"content-length" not in request.head.shape.index:
+            return True
+        short = means.config.replay_bytes_max >= _HELD_MAX
+        return short and not means.decider.body_wanted(self._connection, request.head)
 
     def begin(self, data: bytes) -> Begun:
         """Send a request on, if it can go this way."""
@@ -131,24 +141,49 @@ class FastPath:
         return Begun.SENT
 
     def leave(self) -> Transfer:
-        """Go the ordinary way from here on."""
+        """Go the ordinary way from here on. Where the decider raises, nothing is under way any more."""
         data, end, stream, out = self._data, self._end, self._stream, self._out
         self._forget()
         means = self._means
         request = RequestReader().read(data[:end], fields_max=means.config.head_fields_max)
         exchange = Exchange(
-            connection=self._connection, name=self._name, head=request.head, started=self._started, body_whole=True
+            connection=self._connection,
+            name=self._name,
+            head=request.head,
+            started=self._started,
+            body_whole=request.body.done,
         )
         exchange.request_bytes = request.body.take(data[end:])
-        decision = means.decider.request(exchange, b"")
-        if isinstance(decision, Answer):
-            raise RuntimeError("what was sent on is answered here")  # noqa: TRY004 - no caller's mistake
+        try:
+            decision = self._decision(exchange)
+        except Exception:
+            means.pool.waiting -= 1
+            if stream is not None:
+                stream.abort()
+            raise
         made = Transfer(means, self._session, exchange, request, decision)
         made.end()
         if stream is not None:
             made.adopt(stream, out)
         self._session.take_over(exchange, request, made)
         return made
+
+    def _decision(self, exchange: Exchange) -> Forward:
+        decision = self._means.decider.request(exchange, b"")
+        if isinstance(decision, Answer):
+            raise RuntimeError("what was sent on is answered here")  # noqa: TRY004 - no caller's mistake
+        return decision
+
+    def abandon(self) -> None:
+        """Go the ordinary way, if something is under way, since the client is gone: it ends as all others do."""
+        stream = self._stream
+        if stream is None:
+            return
+        try:
+            self.leave()
+        except Exception as fault:  # noqa: BLE001 - of the decider: the session ends nevertheless
+            self._means.counters["internal_errors"] += 1
+            stream.report(fault)
 
     def _forget(self) -> None:
         self._plan = self._stream = None
@@ -198,8 +233,13 @@ class FastPath:
         """The upstream's connection broke."""
         if self._plan is None:  # by a fault of ours, while the ordinary way was looked for
             self._session.crash(error)
+            return
+        try:
+            left = self.leave()
+        except Exception as fault:  # noqa: BLE001 - of the decider: the client's connection ends, no other
+            self._session.crash(fault)
         else:
-            self.leave().lost(stream, error)
+            left.lost(stream, error)
 
     def drained(self, stream: Stream) -> None:
         """The request has been sent."""

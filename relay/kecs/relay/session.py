@@ -69,7 +69,7 @@ class Session:
         """Take bytes from the client; say whether more has to come."""
         self.received_bytes += len(data)
         fast = self._fast
-        if fast is not None and self._state is State.HEAD and not self.leaving and (not self._in or fast.holding):
+        if fast is not None and self._state is State.HEAD and not self.leaving and not (self._in and self._exchange):
             begun = fast.begin(bytes(self._in) + data if self._in else data)
             if begun is not Begun.NO:
                 return self._went_fast(begun, data)
@@ -431,7 +431,7 @@ class Session:
         else:
             self._state = State.HEAD
             self.deadline = self._means.loop.time() + self._means.config.idle_timeout_s
-            self._stream.resume()
+            (self._stream.resume if self._stream.buffered <= HIGH_WATER else self._stream.pause)()  # see `_advance`
             if self._in or self._stream.eof:
                 self._means.loop.call_soon(self._continue)
 
@@ -580,8 +580,8 @@ class Session:
         closed, self._closed = self._closed, _nothing
         if closed is _nothing:
             return
-        if self._fast is not None and self._fast.under_way:
-            self._fast.leave()
+        if self._fast is not None:
+            self._fast.abandon()
         self._abandon()
         try:
             if self._exchange is not None and self._exchange.head.method:
