@@ -14,6 +14,7 @@ from kecs.aws.tables import tables
 BODY_MAX: Final = 16 * 1024 * 1024
 """Of a request in CBOR. Kinesis, whose are the longest, takes 10 MiB."""
 _RPC: Final = b"application/cbor"
+_RPC_NAME: Final = b"rpc-v2-cbor"
 _AWS_CBOR: Final = b"application/x-amz-cbor-1.1"
 _FORM: Final = b"application/x-www-form-urlencoded; charset=utf-8"
 _GZIP_WINDOW: Final = 31
@@ -30,12 +31,11 @@ _STREAMED: Final = frozenset({"SubscribeToShard"})
 
 def notation(head: RequestHead) -> Back | None:
     """Return which CBOR a request speaks; None for none."""
-    content = head.get(b"content-type")
-    if content is None or not content.startswith(b"application/"):
-        return None
+    content = head.get(b"content-type") or b""
     if content.startswith(_AWS_CBOR):
         return Back.JSON_CBOR
-    if content.startswith(_RPC) or (head.get(b"smithy-protocol") or b"").lower() == b"rpc-v2-cbor":
+    # An RPC without input has no body, and so no type of one.
+    if content.startswith(_RPC) or (head.get(b"smithy-protocol") or b"").lower() == _RPC_NAME:
         return Back.RPC_CBOR
     return None
 
@@ -53,9 +53,6 @@ def changed(call: Call, head: RequestHead, profile: Profile, body: bytes | None)
         if profile.cbor:
             return head
         spoken = notation(head)
-        # An RPC without input has no body, and so no type of one.
-        if spoken is None and b"smithy-protocol" in head.shape.index and call.protocol is Protocol.CBOR:
-            spoken = Back.RPC_CBOR
         return head if spoken is None else _as_json(call, head, profile, spoken, body)
     if head.method == b"GET" and not profile.query_by_get and call.protocol in _BY_QUERY and call.operation:
         return _posted(head)

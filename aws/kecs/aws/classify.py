@@ -34,9 +34,11 @@ _SIGNED: Final = b"AWS4-HMAC-SHA256 Credential="
 _NO_TARGET: Final = ("", "")
 _CBOR_PARTS: Final = 5  # "", service, NAME, operation, NAME
 
+_JSON_IN_CBOR: Final = b"application/x-amz-cbor"
 _BY_CONTENT: Final = (
     (b"application/x-amz-json", Protocol.JSON),
     (b"application/cbor", Protocol.CBOR),
+    (_JSON_IN_CBOR, Protocol.CBOR),
     (_FORM, Protocol.QUERY),
     (b"application/xml", Protocol.REST_XML),
     (b"text/xml", Protocol.REST_XML),
@@ -203,7 +205,9 @@ def _spoken(seen: _Seen, service: str) -> tuple[Protocol, str]:
     if seen.cbor[1] and (Protocol.CBOR in spoken or b"smithy-protocol" in seen.head.shape.index):
         return Protocol.CBOR, seen.cbor[1]
     if seen.target[1] and Protocol.JSON in spoken:
-        return Protocol.JSON, seen.target[1]
+        # Kinesis' Java clients speak its JSON protocol in CBOR, and read errors in CBOR alone.
+        in_cbor = (seen.head.get(b"content-type") or b"").startswith(_JSON_IN_CBOR)
+        return Protocol.CBOR if in_cbor else Protocol.JSON, seen.target[1]
     query = services.query_protocol(service) if seen.action else None
     if query is not None:
         return query, seen.action
