@@ -44,6 +44,29 @@ def test_ids_of_the_backend_stay() -> None:
     assert rewritten(theirs, call=call) == (theirs,)
 
 
+def test_new_buckets_have_a_path_in_the_first_region_and_urls_elsewhere() -> None:
+    made = (b"Location", b"/b")
+    first = CALL._replace(operation="CreateBucket", region="us-east-1", host="s3.us-east-1.amazonaws.com")
+    assert rewritten(made, call=first)[0] == made
+    china = first._replace(region="cn-north-1", host="s3.cn-north-1.amazonaws.com.cn")
+    assert rewritten(made, call=china)[0] == (b"Location", b"http://b.s3.cn-north-1.amazonaws.com.cn/")
+
+
+def test_ids_that_are_another_services_go() -> None:
+    ids = ((b"x-amzn-RequestId", b"one"), (b"X-Amz-Request-Id", b"two"), (b"X-Amz-Id-2", b"three"))
+    assert rewritten(*ids, call=CALL._replace(service="sqs")) == ids[:1]
+    assert rewritten(*ids)[:2] == ids[1:]
+    assert rewritten(*ids, call=CALL._replace(service="lambda-url")) == ids
+
+
+@pytest.mark.parametrize(
+    "name", [b"X-LocalStack-Anything", b"x-moto-y", b"X-Ministack-Z", b"x-amz-sdk-checksum-algorithm", b"X-Powered-By"]
+)
+def test_fields_that_only_an_emulator_sends_go(name: bytes) -> None:
+    assert name not in dict(rewritten((name, b"x")))
+    assert name not in dict(rewritten((name, b"x"), (b"Location", b"/k")))
+
+
 def test_customers_own_endpoints_get_nothing_added() -> None:
     call = CALL._replace(service="execute-api")
     assert rewritten((b"Content-Type", b"text/html"), (b"x-localstack", b"true"), call=call) == (
@@ -92,7 +115,8 @@ def test_cors_fields_are_for_browsers_and_hold_no_emulators_words() -> None:
         ),
         ("PostObject", "moto-server", b"http://localhost:5000/k", b"https://b.s3.eu-west-1.amazonaws.com/k"),
         ("PostObject", "generic", b"https://127.0.0.1:4566/k", b"https://b.s3.eu-west-1.amazonaws.com/k"),
-        ("CreateBucket", "embedded", b"/b", b"/b"),
+        ("CreateBucket", "embedded", b"/b", b"http://b.s3.amazonaws.com/"),
+        ("CreateBucket", "embedded", b"/b/c", b"/b/c"),
         ("GetObject", "localstack", b"https://example.com/localhost", b"https://example.com/localhost"),
         ("GetObject", "localstack", b"https://notlocalhost/", b"https://notlocalhost/"),
         ("GetObject", "localstack", b"ftp://localhost/", b"ftp://localhost/"),

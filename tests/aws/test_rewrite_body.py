@@ -38,8 +38,8 @@ def placed(call: Call, profile: str = "localstack", target: str = "/") -> Place:
     return place_of(call, PROFILES[profile], ports=PORTS, target=target)
 
 
-def sheet_for(call: Call, *, failed: bool = False) -> Sheet:
-    sheet = sheet_of(call.service, call.operation, leaks=True, failed=failed)
+def sheet_for(call: Call, status: int = 200) -> Sheet:
+    sheet = sheet_of(call.service, call.operation, PROFILES["localstack"], status)
     assert sheet is not None
     return sheet
 
@@ -342,19 +342,38 @@ def test_calls_that_carry_customers_data_are_not_looked_at() -> None:
         ("sqs", "SendMessage"),
         ("ssm", "GetParameter"),
     ):
-        assert sheet_of(service, operation, leaks=True, failed=False) is None
+        assert sheet_of(service, operation, PROFILES["localstack"], 200) is None
 
 
 def test_a_backend_without_addresses_of_its_own_is_looked_at_for_little() -> None:
-    assert sheet_of("sqs", "CreateQueue", leaks=False, failed=False) is None
-    assert sheet_of("lambda", "CreateFunctionUrlConfig", leaks=False, failed=False) is not None
-    assert sheet_of("sqs", "CreateQueue", leaks=False, failed=True) is None
+    embedded = PROFILES["embedded"]
+    assert sheet_of("sqs", "CreateQueue", embedded, 200) is None
+    assert sheet_of("lambda", "CreateFunctionUrlConfig", embedded, 200) is not None
+    assert sheet_of("sqs", "CreateQueue", embedded, 400) is None
+    assert sheet_of("s3", "ListObjects", embedded, 200) is None
+
+
+def test_owners_have_no_name_of_the_backends() -> None:
+    call = call_of("s3", "ListBuckets")
+    text = b"<Owner><ID>1</ID><DisplayName>ministack</DisplayName></Owner><Name>ministack</Name>"
+    sheet = sheet_of("s3", "ListBuckets", PROFILES["ministack"], 200)
+    assert sheet is not None
+    head = ResponseHead(status=200, reason=b"OK", fields=())
+    found = rewrite_body(head, text, sheet, placed(call, "ministack"))
+    assert found.body == text.replace(b"<DisplayName>ministack", b"<DisplayName>webfile")
+    assert sheet_of("s3", "ListBuckets", PROFILES["localstack"], 200) is None
 
 
 def test_errors_of_all_services_are_looked_at() -> None:
     call = call_of("dynamodb", "GetItem")
     text = b'{"__type":"X","message":"no queue http://localhost:4566/a, see http://localhost:3000","Item":"localhost:4566"}'
-    found = rewrite_body(
-        ResponseHead(status=400, reason=b"", fields=()), text, sheet_for(call, failed=True), placed(call)
-    )
+    found = rewrite_body(ResponseHead(status=400, reason=b"", fields=()), text, sheet_for(call, 400), placed(call))
     assert found.body == text.replace(b"http://localhost:4566/a", b"https://dynamodb.eu-west-1.amazonaws.com/a")
+
+
+def test_a_servers_fault_names_no_address_at_all() -> None:
+    call = call_of("dynamodb", "GetItem")
+    text = b'{"__type":"X","message":"(host=\'localhost\', port=52437): refused","Item":"localhost"}'
+    head = ResponseHead(status=500, reason=b"", fields=())
+    found = rewrite_body(head, text, sheet_for(call, 500), placed(call))
+    assert found.body == text.replace(b"'localhost'", b"'dynamodb.eu-west-1.amazonaws.com'")

@@ -67,7 +67,11 @@ class Profile:
     """Verifies the signatures of presigned S3 URLs, and knows the access key `test` with the secret `test`."""
     account_by: AccountBy = AccountBy.NOTHING
     certificate_path: bytes = b""
-    """Where it has the certificate that SNS messages are signed with; empty: nowhere."""
+    """Below which it has the certificates that SNS messages are signed with; empty: where SNS has them."""
+    code_path: bytes = b""
+    """Where its addresses of Lambda's code and layers begin; empty: they are objects of its S3."""
+    owner: str = ""
+    """What it calls the owner of every bucket, where that is a name of its own."""
     api_path: bytes = b""
     """Below which it serves APIs of API Gateway by id, stage and path; empty: by their host names."""
     balancer_path: bytes = b""
@@ -120,7 +124,6 @@ _MOTO: Final = _NOWHERE | {
     Form.EXECUTE_API,
     Form.FUNCTION_URL,
     Form.REGISTRY,
-    Form.SIGNING_CERTIFICATE,
     Form.SUBSCRIBE_TO_SHARD,
     Form.SYNC_EXECUTION,
     Form.CONVERSE,
@@ -171,6 +174,8 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 verifies_presigned=True,
                 account_by=AccountBy.KEY,
                 api_path=b"/_aws/execute-api",
+                code_path=b"/_ministack/lambda-",
+                owner="ministack",
                 balancer_path=b"/_alb",
                 unserved=((b"application/json", b'{"error": "Unsupported service'),),
                 refuses=_NOWHERE - {Form.LOAD_BALANCER} | {Form.WEBSITE, Form.SELECT, Form.SIGNING_CERTIFICATE},

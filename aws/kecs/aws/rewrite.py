@@ -8,12 +8,16 @@ from kecs.aws.call import Call
 from kecs.aws.errors import extended_request_id
 from kecs.aws.head import ResponseHead
 from kecs.aws.hosts import DATA_PLANES, is_aws_name, parse_host
+from kecs.aws.partitions import partition_of
 from kecs.aws.profiles import LOOPBACK, Profile
 
-_BETRAYING: Final = frozenset(
-    {b"server", b"x-powered-by", b"x-localstack", b"x-localstack-tgt-api", b"x-moto-version", b"x-ministack"}
-)
-_LOCALSTACK_WORDS: Final = (b"x-localstack", b"x-moto")
+_BETRAYING: Final = frozenset({b"server", b"x-powered-by", b"x-amz-sdk-checksum-algorithm"})
+"""The last is a request's: moto says it again."""
+_WORDS: Final = (b"x-localstack", b"x-moto", b"x-ministack")
+"""How names begin that only emulators have."""
+_S3_IDS: Final = frozenset({b"x-amz-request-id", b"x-amz-id-2"})
+_API_IDS: Final = frozenset({b"x-amzn-requestid"})
+_NONE: Final[frozenset[bytes]] = frozenset()
 _CORS: Final = b"access-control-"
 _URL_SCHEMES: Final = ("http", "https")
 _CUSTOMERS: Final = frozenset(DATA_PLANES.values())
@@ -41,9 +45,10 @@ def rewrite_head(
     if head.status in _INFORMATIONAL:
         return head
     shape = head.shape
-    kept, mended = _plan(shape.names, origin)
+    foreign = _NONE if call.service in _CUSTOMERS else _API_IDS if call.service in _S3 else _S3_IDS
+    kept, mended = _plan(shape.names, origin, foreign)
     if mended:
-        fields = tuple(_mended(call, head, profile, origin=origin))
+        fields = tuple(_mended(call, head, profile, foreign, origin=origin))
     else:
         fields = head.fields if kept is None else tuple([head.fields[place] for place in kept])
     index = shape.index
@@ -54,25 +59,36 @@ def rewrite_head(
 
 def reads_values(head: ResponseHead, *, origin: bool) -> bool:
     """Say whether what becomes of this head depends on more than its names, its status and the call."""
-    return head.status in _INFORMATIONAL or _plan(head.shape.names, origin)[1]
+    return head.status in _INFORMATIONAL or _plan(head.shape.names, origin, _NONE)[1]
 
 
 @lru_cache(maxsize=_PLANS)
-def _plan(names: tuple[bytes, ...], origin: bool) -> tuple[tuple[int, ...] | None, bool]:  # noqa: FBT001 - a cache's key
+def _plan(
+    names: tuple[bytes, ...],
+    origin: bool,  # noqa: FBT001 - a cache's key
+    foreign: frozenset[bytes],
+) -> tuple[tuple[int, ...] | None, bool]:
     """Return the places of the fields that stay, None for all of them, and whether values have to be looked at."""
     kept = tuple(
-        place for place, name in enumerate(names) if name not in _BETRAYING and (origin or not name.startswith(_CORS))
+        place for place, name in enumerate(names) if not _goes(name, foreign) and (origin or not name.startswith(_CORS))
     )
     mended = any(name == b"location" or (origin and name.startswith(_CORS)) for name in names)
     return (None if len(kept) == len(names) else kept), mended
 
 
-def _mended(call: Call, head: ResponseHead, profile: Profile, *, origin: bool) -> list[tuple[bytes, bytes]]:
+def _goes(name: bytes, foreign: frozenset[bytes]) -> bool:
+    """Tell whether a field is none that AWS would send; `foreign` are those of other services."""
+    return name in _BETRAYING or name in foreign or name.startswith(_WORDS)
+
+
+def _mended(
+    call: Call, head: ResponseHead, profile: Profile, foreign: frozenset[bytes], *, origin: bool
+) -> list[tuple[bytes, bytes]]:
     kept: list[tuple[bytes, bytes]] = []
     markers = _markers(call, head, profile)
     for key, value in head.fields:
         name = key.lower()
-        if name in _BETRAYING:
+        if _goes(name, foreign):
             continue
         if name.startswith(_CORS):
             if origin:
@@ -84,10 +100,10 @@ def _mended(call: Call, head: ResponseHead, profile: Profile, *, origin: bool) -
 
 def _without_words(value: bytes) -> bytes:
     """Return a list of header names without those that only an emulator has."""
-    if not any(word in value.lower() for word in _LOCALSTACK_WORDS):
+    if not any(word in value.lower() for word in _WORDS):
         return value
     names = [name.strip() for name in value.split(b",")]
-    return b",".join(name for name in names if not name.lower().startswith(_LOCALSTACK_WORDS))
+    return b",".join(name for name in names if not name.lower().startswith(_WORDS))
 
 
 def _markers(call: Call, head: ResponseHead, profile: Profile) -> tuple[str, ...]:
@@ -103,6 +119,8 @@ def _markers(call: Call, head: ResponseHead, profile: Profile) -> tuple[str, ...
 
 def _location(call: Call, value: bytes, markers: tuple[str, ...]) -> bytes:
     """Return a URL of the backend as AWS would spell it; any other as it is."""
+    if call.operation == "CreateBucket" and value.startswith(b"/"):
+        return _bucket_location(call, value)
     try:
         url = urlsplit(value.decode("ascii"))
         host = url.hostname or ""
@@ -121,6 +139,16 @@ def _location(call: Call, value: bytes, markers: tuple[str, ...]) -> bytes:
     # S3's answer to CreateBucket has said http since before there was anything else.
     scheme = "http" if call.operation == "CreateBucket" else "https"
     return url._replace(scheme=scheme, netloc=name).geturl().encode()
+
+
+def _bucket_location(call: Call, value: bytes) -> bytes:
+    """Return where a new bucket is: in us-east-1 a path, elsewhere a URL, which has said http ever since."""
+    region, bucket = call.region, value.strip(b"/").decode("latin-1")
+    asked = parse_host(call.host)
+    if region in {"", "us-east-1"} or asked is None or "/" in bucket or not bucket.isascii():
+        return value
+    place = "s3" if asked.partition == "aws" else f"s3.{region}"
+    return f"http://{bucket}.{place}.{partition_of(suffix=asked.suffix, region=region).suffix}/".encode()
 
 
 def _wanted(call: Call, request_id: str, date: bytes) -> list[tuple[bytes, bytes, bytes]]:

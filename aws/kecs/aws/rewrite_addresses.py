@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, unquote
@@ -26,6 +26,7 @@ _WHOLE: Final = re.compile(
     r"(?:([a-z][a-z0-9+.-]*)://)?([\w.-]+|\[[0-9a-f:]+\])(?::(\d{1,5}))?(/.*)?", re.IGNORECASE | re.ASCII | re.DOTALL
 )
 _QUEUE: Final = re.compile(r"(?:https?://([^/\s]+))?/(?:[^?#\s]*/)?(\d{12})/([\w.-]+)", re.IGNORECASE | re.ASCII)
+_OWN_SIGNATURE: Final = re.compile(r"(X-Amz-Signature=)(?![0-9a-f]{64}(?:&|$))([^&]*)")
 _WEBSITE: Final = "s3-website"
 _WEBSITE_DASH: Final = frozenset(
     {
@@ -38,6 +39,11 @@ _DIRECTIONS: Final = {
     "north": "n", "south": "s", "east": "e", "west": "w", "central": "c", "northeast": "ne", "northwest": "nw",
     "southeast": "se", "southwest": "sw",
 }  # fmt: skip
+
+CODE_PATH: Final = "/snapshots/"
+"""Where the code of functions is in Lambda's own buckets."""
+OWNER: Final = "webfile"
+"""What most emulators call the owner of every bucket; AWS has stopped naming owners at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,8 @@ class Place:
     """Where the backend itself listens: a loopback address in a free text is the backend's with one of these."""
     target: str = "/"
     """What was asked for: path and query."""
+    code_path: str = ""
+    owner: str = ""
     seen: dict[str, str] = field(default_factory=dict)
     """The last value of each field that came before."""
 
@@ -70,7 +78,16 @@ def place_of(call: Call, profile: Profile, *, ports: frozenset[str] = frozenset(
     asked = parse_host(call.host)
     region = call.region or (asked.default_region if asked is not None else _DEFAULT_REGION)
     suffix = partition_of(suffix=asked.suffix if asked is not None else "", region=region).suffix
-    return Place(call=call, region=region, suffix=suffix, markers=profile.markers, ports=ports, target=target)
+    return Place(
+        call=call,
+        region=region,
+        suffix=suffix,
+        markers=profile.markers,
+        ports=ports,
+        target=target,
+        code_path=profile.code_path.decode(),
+        owner=profile.owner,
+    )
 
 
 type Rule = Callable[[str, Place], str]
@@ -116,13 +133,14 @@ def _cloudfront(labels: str, region: str, spelled: str, place: Place) -> str:
 
 def _search(labels: str, region: str, spelled: str, place: Place) -> str:
     del spelled
-    return f"search-{labels.rpartition('.')[0].removeprefix('search-')}.{region}.es.{place.suffix}"
+    name = labels.rpartition(".")[0].removeprefix("search-")
+    return f"search-{name}.{region}.es.{place.suffix}" if name else f"es.{region}.{place.suffix}"
 
 
 def _before(labels: str, region: str, spelled: str, place: Place) -> str:
     del spelled
     name, _, prefix = labels.rpartition(".")
-    return f"{name}.{region}.{prefix}.{place.suffix}"
+    return f"{name}.{region}.{prefix}.{place.suffix}" if name else f"{prefix}.{region}.{place.suffix}"
 
 
 _SPELLINGS: Final[Mapping[str, Callable[[str, str, str, Place], str]]] = MappingProxyType(
@@ -243,10 +261,27 @@ def code_location(value: str, place: Place) -> str:
     whole = _WHOLE.fullmatch(value)
     if whole is None or is_aws_name(whole[2]):
         return _secure(value)
-    bucket, _, key = (whole[4] or "/")[1:].partition("/")
-    if not (bucket.startswith("awslambda-") and key):
-        bucket, key = f"awslambda-{place.region}-tasks", (whole[4] or "/")[1:]
-    return f"https://{bucket}.s3.{place.region}.{place.suffix}/{key}"
+    path = whole[4] or "/"
+    bucket, _, key = path[1:].partition("/")
+    if place.code_path and path.startswith(place.code_path):
+        bucket, key = _code_bucket(place), CODE_PATH[1:] + path.removeprefix(place.code_path)
+    elif not (bucket.startswith("awslambda-") and key):
+        bucket, key = _code_bucket(place), path[1:]
+    return _OWN_SIGNATURE.sub(_signature, f"https://{bucket}.s3.{place.region}.{place.suffix}/{key}")
+
+
+def _code_bucket(place: Place) -> str:
+    return f"awslambda-{place.region}-tasks"
+
+
+def _signature(found: re.Match[str]) -> str:
+    """Return a signature as long as AWS's, in the place of a word of the backend's."""
+    return found[1] + sha256(found[2].encode()).hexdigest()
+
+
+def owner(value: str, place: Place) -> str:
+    """The owner of buckets, whom a backend calls by its own name."""
+    return OWNER if value == place.owner else value
 
 
 def object_location(value: str, place: Place) -> str:
@@ -294,14 +329,14 @@ def brokers(value: str, place: Place) -> str:
     return ",".join(f"b-{number}.{cluster}.{base}:{port or '9092'}" for number, (_, _, port) in enumerate(found, 1))
 
 
-def own(template: str, *names: str, port: bool = False) -> Rule:
+def own(template: str, *names: str, port: bool = False, path: str = "") -> Rule:
     """Return the rule for an address that has nothing in common with AWS's: it is put together from the template.
 
     `names` are fields that came before; the last one seen of them is `{name}`. `{id}` is made of that.
     """
 
     def rule(value: str, place: Place) -> str:
-        whole = _WHOLE.fullmatch(value)
+        whole = _WHOLE.fullmatch(f"https://{value}" if value.startswith("/") else value)
         if whole is None or is_aws_name(whole[2]):
             return _secure(value)
         name = next((place.seen[one] for one in names if place.seen.get(one)), place.call.resource or "x")
@@ -313,7 +348,7 @@ def own(template: str, *names: str, port: bool = False) -> Rule:
             suffix=place.suffix,
             zone=_zone(place.region),
         )
-        tail = (f":{whole[3]}" if port and whole[3] else "") + (whole[4] or "")
+        tail = (f":{whole[3]}" if port and whole[3] else "") + (path or whole[4] or "")
         return f"{_scheme(whole[1])}{host}{tail}"
 
     return rule

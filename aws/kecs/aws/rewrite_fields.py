@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
+from kecs.aws.profiles import Profile
 from kecs.aws.rewrite_addresses import (
     Rule,
     address,
@@ -20,6 +21,7 @@ from kecs.aws.rewrite_addresses import (
     issuer,
     object_location,
     own,
+    owner,
     queue_url,
     search_domain,
 )
@@ -28,6 +30,8 @@ MESSAGE: Final = "Body"
 """The field that may hold a notification, with addresses inside; its checksum stands beside it."""
 
 _KEPT: Final = 4096
+_ERROR: Final = 300
+_FAULT: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class Sheet:
     """Also where the backend has no address of its own to betray: it spells something else than AWS."""
     messages: bool = False
     """Notifications may be in `MESSAGE`: seen whole or not at all."""
+    owners: bool = False
+    """Only where the backend calls owners by a name of its own."""
 
     @property
     def fields(self) -> frozenset[str]:
@@ -51,7 +57,13 @@ class Sheet:
 
 
 def _sheet(
-    rules: Mapping[str, Rule], operations: str = "", *, names: str = "", always: bool = False, messages: bool = False
+    rules: Mapping[str, Rule],
+    operations: str = "",
+    *,
+    names: str = "",
+    always: bool = False,
+    messages: bool = False,
+    owners: bool = False,
 ) -> Sheet:
     return Sheet(
         operations=frozenset(name.strip("-") for name in operations.split()),
@@ -59,6 +71,7 @@ def _sheet(
         names=frozenset(names.split()),
         always=always,
         messages=messages,
+        owners=owners,
     )
 
 
@@ -100,6 +113,12 @@ SHEETS: Final[Mapping[str, tuple[Sheet, ...]]] = MappingProxyType(
         "s3": (
             _sheet({"Location": object_location}, "CompleteMultipartUpload", always=True),
             _sheet({"Location": address}, "PostObject"),
+            _sheet(
+                {"DisplayName": owner},
+                "ListBuckets ListObjects ListObjectsV2 ListObjectVersions ListMultipartUploads ListParts GetBucketAcl"
+                " GetObjectAcl",
+                owners=True,
+            ),
         ),
         "lambda": (
             _sheet(
@@ -181,7 +200,7 @@ SHEETS: Final[Mapping[str, tuple[Sheet, ...]]] = MappingProxyType(
         "appsync": (
             _sheet(
                 {
-                    "GRAPHQL": own("{name}.appsync-api.{region}.{suffix}", "apiId"),
+                    "GRAPHQL": own("{name}.appsync-api.{region}.{suffix}", "apiId", path="/graphql"),
                     "HTTP": own("{name}.appsync-api.{region}.{suffix}", "apiId"),
                     "REALTIME": own("{name}.appsync-realtime-api.{region}.{suffix}", "apiId"),
                 },
@@ -195,7 +214,9 @@ SHEETS: Final[Mapping[str, tuple[Sheet, ...]]] = MappingProxyType(
         "dsql": (_sheet({"endpoint": own("{name}.dsql.{region}.on.aws", "identifier")}, names="identifier"),),
         "mwaa": (_sheet({"WebserverUrl": own("{id}.c1.{region}.airflow.{suffix}", "Name")}, names="Name"),),
         "transcribe": (_sheet(_all(address, "TranscriptFileUri RedactedTranscriptFileUri")),),
-        "mediastore": (_sheet({"Endpoint": own("{id}.data.mediastore.{region}.{suffix}", "Name")}, names="Name"),),
+        "mediastore": (
+            _sheet({"Endpoint": own("{id}.data.mediastore.{region}.{suffix}", "Name")}, names="Name", always=True),
+        ),
     }
 )
 """Sheets by service; the first that has the operation counts."""
@@ -204,15 +225,22 @@ _ERRORS: Final = _sheet({"Message": free, "message": free, "Endpoint": address})
 """What any service's error may hold: the words for people, and S3's hint where else to ask."""
 
 
-@lru_cache(maxsize=_KEPT)
-def sheet_of(service: str, operation: str, *, leaks: bool, failed: bool) -> Sheet | None:
-    """Return what is looked at in an answer; None when it can hold nothing of the backend's.
+_FAULTS: Final = _sheet(_all(address, "Message message Endpoint"))
+"""A server's fault is told in its own words: customers have no part in them."""
 
-    `leaks`: the backend is known to have addresses of its own. `failed`: the answer is an error.
-    """
-    if failed:
-        return _ERRORS if leaks else None
+
+@lru_cache(maxsize=_KEPT)
+def sheet_of(service: str, operation: str, profile: Profile, status: int) -> Sheet | None:
+    """Return what is looked at in an answer; None when it can hold nothing of the backend's."""
+    if status >= _ERROR:
+        if not profile.markers:
+            return None
+        return _FAULTS if status >= _FAULT else _ERRORS
     for sheet in SHEETS.get(service, ()):
         if not sheet.operations or operation in sheet.operations:
-            return sheet if leaks or sheet.always else None
+            return sheet if _applies(sheet, profile) else None
     return None
+
+
+def _applies(sheet: Sheet, profile: Profile) -> bool:
+    return bool(profile.owner) if sheet.owners else sheet.always or bool(profile.markers)

@@ -21,7 +21,6 @@ GATHERED_MAX: Final = 4 * 1024 * 1024
 EVENT: Final = "body_not_rewritten"
 """The reason in the call's line, and the event that is counted with its own reason."""
 
-_FAILED: Final = 300
 _FINAL: Final = 200
 _USUAL_PORT: Final = "4566"
 _CUSTOMERS: Final = frozenset({"execute-api", "lambda-url", "load-balancer", "opensearch-domain", "eks-cluster"})
@@ -31,7 +30,7 @@ def sheet_for(call: Call, route: Route, status: int) -> Sheet | None:
     """Return what is to be looked at in an answer's body; None when the body is passed unseen."""
     if status < _FINAL or call.service in _CUSTOMERS:
         return None
-    return sheet_of(call.service, call.operation, leaks=bool(route.profile.markers), failed=status >= _FAILED)
+    return sheet_of(call.service, call.operation, route.profile, status)
 
 
 def rewritten(exchange: Exchange, context: CallContext, head: ResponseHead, body: bytes, tally: Tally) -> Rewritten:
