@@ -140,7 +140,7 @@ def laboratory(tmp_path: Path, *, port: int, **changes: object) -> Iterator[Lab]
     thread.start()
     listener, admin = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
     ports = listener.getsockname()[1], admin.getsockname()[1]
-    config = configuration(backend_port=port, profile="localstack", **changes)
+    config = configuration(**{"backend_port": port, "profile": "localstack", **changes})
 
     async def make() -> Sidecar:
         return Sidecar(config, intermediate, log_fd=log)
