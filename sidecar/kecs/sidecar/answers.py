@@ -13,13 +13,11 @@ from kecs.aws.rewrite_body import BodyFilter, Passed, Rewritten, body_filter, ho
 from kecs.aws.rewrite_fields import Sheet, sheet_of
 from kecs.relay.decide import Exchange
 from kecs.sidecar.context import CallContext
-from kecs.sidecar.metrics import Tally
+from kecs.sidecar.metrics import NOT_REWRITTEN, Tally
 from kecs.sidecar.routes import Route
 
 GATHERED_MAX: Final = 4 * 1024 * 1024
 """The most that is held of an answer. SQS's largest, ten messages of 1 MiB in all, fits as JSON and as XML."""
-EVENT: Final = "body_not_rewritten"
-"""The reason in the call's line, and the event that is counted with its own reason."""
 
 _FINAL: Final = 200
 _USUAL_PORT: Final = "4566"
@@ -70,5 +68,5 @@ def _place(exchange: Exchange, context: CallContext, route: Route) -> Place:
 
 
 def _note(exchange: Exchange, tally: Tally, why: str) -> None:
-    exchange.reason = exchange.reason or EVENT
-    tally.event(EVENT, why)
+    exchange.reason = exchange.reason or NOT_REWRITTEN
+    tally.event(NOT_REWRITTEN, why)

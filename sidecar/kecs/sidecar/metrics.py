@@ -8,6 +8,8 @@ from typing import Any, Final
 from kecs.relay.decide import Exchange, Verdict
 
 BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+NOT_REWRITTEN: Final = "body_not_rewritten"
+"""The reason of a call that was completed, but whose answer may hold an address of the backend's."""
 _SERIES_MAX: Final = 2000
 """Label values come from clients in part: above this many series, new ones are counted as `other`."""
 
@@ -44,7 +46,7 @@ class Tally:
         """Count a finished call."""
         seconds = exchange.ended - exchange.started
         self.counter(service)(exchange.status, seconds, exchange.request_bytes, exchange.response_bytes)
-        if exchange.reason:
+        if exchange.reason and exchange.reason != NOT_REWRITTEN:
             self.failures[exchange.reason] += 1
 
     def counter(self, service: str) -> Counter:

@@ -1,6 +1,6 @@
 """Where a call goes: the control plane for ECS and ELBv2, the backend for everything else. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 from urllib.parse import unquote_to_bytes
 
@@ -53,7 +53,7 @@ class Routes:
         tls_name = config.backend_host if config.backend_tls else ""
         backend = Route(
             upstream=Upstream(host=config.backend_host, port=config.backend_port, tls_name=tls_name),
-            profile=config.backend_profile,
+            profile=known_by(config.backend_profile, config.backend_host),
             local=config.backend_is_local,
         )
         if not config.controlplane_host:
@@ -64,7 +64,7 @@ class Routes:
                 port=config.controlplane_port,
                 tls_name=config.controlplane_host if config.controlplane_tls else "",
             ),
-            profile=PROFILES["generic"],
+            profile=known_by(PROFILES["generic"], config.controlplane_host),
             local=config.controlplane_is_local,
         )
         return cls(backend=backend, controlplane=controlplane)
@@ -77,6 +77,14 @@ class Routes:
     def choose(self, service: str) -> Route:
         """Return the route of a service's calls."""
         return self.controlplane if service in _OWN_SERVICES else self.backend
+
+
+def known_by(profile: Profile, host: str) -> Profile:
+    """Return the profile of a backend that may also call itself by the name under which it is reached."""
+    is_name = not host.replace(".", "").isdigit() and ":" not in host
+    if not profile.markers or not is_name or host in profile.markers:
+        return profile
+    return replace(profile, markers=(*profile.markers, host.lower()))
 
 
 def _parameter(pair: bytes) -> bytes:
