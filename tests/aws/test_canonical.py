@@ -34,7 +34,8 @@ def changed(head: RequestHead, profile: str) -> RequestHead:
 )
 def test_the_usual_request_is_passed_as_it_is(profile: str, service: str, operation: str) -> None:
     head = aws_lab.sent(aws_lab.client(service, "eu-west-1"), operation).head
-    assert changed(head, profile) is head
+    moves = service == "s3" and PROFILES[profile].path_style is PathStyle.ALWAYS
+    assert (changed(head, profile) is head) is not moves
 
 
 HOSTS = {
@@ -58,6 +59,10 @@ HOSTS = {
 def test_hosts_become_the_standard_ones_and_the_path_stays(host: str, profile: str) -> None:
     head = aws_lab.get_head(f"https://{host}/a/b%20c?d=e")
     after = changed(head, profile)
+    bucket, _, rest = HOSTS[host].partition(".")
+    if bucket == "b" and PROFILES[profile].path_style is PathStyle.ALWAYS:
+        assert (after.get(b"host"), after.target) == (rest.encode(), b"/b" + head.target)
+        return
     assert after.get(b"host") == HOSTS[host].encode()
     assert after.target == head.target
 
@@ -68,6 +73,7 @@ def test_hosts_become_the_standard_ones_and_the_path_stays(host: str, profile: s
         ("embedded", b"a.b.s3.eu-west-1.amazonaws.com", b"/k?acl"),
         ("localstack", b"a.b.s3.eu-west-1.amazonaws.com", b"/k?acl"),
         ("ministack", b"s3.eu-west-1.amazonaws.com", b"/a.b/k?acl"),
+        ("moto-server", b"s3.eu-west-1.amazonaws.com", b"/a.b/k?acl"),
         ("generic", b"s3.eu-west-1.amazonaws.com", b"/a.b/k?acl"),
     ],
 )
@@ -85,6 +91,12 @@ def test_all_buckets_move_for_a_backend_that_never_looks_at_hosts() -> None:
     assert (after.get(b"host"), after.target) == (b"s3.eu-west-1.amazonaws.com", b"/b/k")
     website = aws_lab.get_head("https://b.s3-website.eu-west-1.amazonaws.com/k")
     assert canonicalise(classify(website), website, profile) is website
+
+
+def test_a_key_may_begin_with_slashes() -> None:
+    """moto's own web server makes one slash of those that a path begins with."""
+    after = changed(aws_lab.get_head("https://b.s3.eu-west-1.amazonaws.com//k"), "moto-server")
+    assert after.target == b"/b//k"
 
 
 def test_a_profile_may_keep_hosts() -> None:

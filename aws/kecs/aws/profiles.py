@@ -178,13 +178,16 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 owner="ministack",
                 balancer_path=b"/_alb",
                 unserved=((b"application/json", b'{"error": "Unsupported service'),),
-                refuses=_NOWHERE - {Form.LOAD_BALANCER} | {Form.WEBSITE, Form.SELECT, Form.SIGNING_CERTIFICATE},
+                refuses=_NOWHERE - {Form.LOAD_BALANCER, Form.GRAPHQL}
+                | {Form.WEBSITE, Form.SELECT, Form.SIGNING_CERTIFICATE},
                 markers=("ministack.local", *LOOPBACK),
             ),
-            # Ignores hosts and routes by scope alone: what has none is taken for S3, and answered 200.
+            # Ignores hosts and routes by scope alone: what has none is taken for S3, and answered 200. Its web server
+            # makes one slash of several at the beginning of a path, which keys of a bucket's own host may begin with.
             Profile(
                 name="moto-server",
                 account_hosts=True,
+                path_style=PathStyle.ALWAYS,
                 sign=Sign.ALL,
                 asymmetric=False,
                 query_credential=False,
