@@ -23,6 +23,7 @@ from conformance.playbook import (
     response,
     same,
     sends,
+    told,
 )
 
 CHUNKED: Final = b"Transfer-Encoding: chunked"
@@ -180,6 +181,8 @@ AWS_CHUNKED: Final = Group(
 _NO_LENGTH: Final = response(b"200 OK", b"X-A: 1")
 _GIVEN_CHUNKS: Final = response(b"200 OK", b"X-A: 1", CHUNKED)
 _10: Final = response(b"200 OK", b"Content-Length: 10")
+_ANEW: Final = (sends(get(b"/next")), OPENS, arrives(get(b"/next")), *back(OK))
+_LONG: Final = response(b"200 OK", b"Content-Length: 100000")
 _GONE_ABOUT: Final = (sends(get(b"/next")), OPENS, arrives(get(b"/next")), *back(OK))
 
 ENDS: Final = Group(
@@ -235,11 +238,19 @@ ENDS: Final = Group(
         ),
         Case(
             name="less than its length",
-            steps=(*same(get(b"/k")), answers(_10 + b"hello"), gets(_10 + b"hello"), HANGS_UP, CUT_OFF),
+            steps=(*same(get(b"/k")), answers(_LONG + b"hello"), gets(_LONG + b"hello"), HANGS_UP, CUT_OFF),
         ),
         Case(
             name="less than its length, and a reset",
-            steps=(*same(get(b"/k")), answers(_10 + b"hello"), gets(_10 + b"hello"), RESETS, CUT_OFF),
+            steps=(*same(get(b"/k")), answers(_LONG + b"hello"), gets(_LONG + b"hello"), RESETS, CUT_OFF),
+        ),
+        Case(
+            name="less than its length, which is below 64 KB",
+            steps=(*same(get(b"/k")), answers(_10 + b"hello"), HANGS_UP, told(502), *_ANEW),
+        ),
+        Case(
+            name="less than its length, which is below 64 KB, and a reset",
+            steps=(*same(get(b"/k")), answers(_10 + b"hello"), RESETS, told(502), *_ANEW),
         ),
         Case(
             name="an end inside chunks",

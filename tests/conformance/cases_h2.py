@@ -394,11 +394,22 @@ STREAMS: Final = Group2(
             steps=(
                 asks(b"GET", b"/k"),
                 arrives(get(b"/k")),
-                answers(response(b"200 OK", b"Content-Length: 10", body=b"hello")),
-                answered(200, (b"content-length", b"10")),
+                answers(response(b"200 OK", b"Content-Length: 100000", body=b"hello")),
+                answered(200, (b"content-length", b"100000")),
                 gets_data(b"hello"),
                 HANGS_UP,
                 is_reset(),
+                *_ANEW,
+            ),
+        ),
+        Case2(
+            name="a response below 64 KB that breaks off is 502",
+            steps=(
+                asks(b"GET", b"/k"),
+                arrives(get(b"/k")),
+                answers(response(b"200 OK", b"Content-Length: 10", body=b"hello")),
+                HANGS_UP,
+                is_told(502),
                 *_ANEW,
             ),
         ),
@@ -444,8 +455,8 @@ STREAMS: Final = Group2(
             ),
         ),
         Case2(
-            name="two responses at once: the second is nobody's",
-            steps=(asks(b"GET", b"/k"), arrives(get(b"/k")), answers(OK + OK), *_OK, FORGOTTEN, *_ANEW),
+            name="two responses at once are none",
+            steps=(asks(b"GET", b"/k"), arrives(get(b"/k")), answers(OK + OK), is_told(502), FORGOTTEN, *_ANEW),
         ),
         Case2(
             name="GOAWAY ends nothing that has begun",

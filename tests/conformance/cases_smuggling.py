@@ -331,6 +331,11 @@ def _more(name: str, good: bytes, more: bytes) -> Case:
     return Case(name=name, steps=(*same(get(b"/k")), answers(good + more), gets(good), FORGOTTEN, *_NEXT))
 
 
+def _too_much(name: str, good: bytes, more: bytes) -> Case:
+    """Have more than the length it gave taken for no answer: either of both is wrong."""
+    return Case(name=name, steps=(*same(get(b"/k")), answers(good + more), told(502), FORGOTTEN, *_NEXT))
+
+
 def _late(name: str, good: bytes, more: bytes) -> Case:
     """Have the same come a moment later, when the connection waits for its next use."""
     return Case(name=name, steps=(*same(get(b"/k")), *back(good), answers(more), FORGOTTEN, *_NEXT))
@@ -358,9 +363,10 @@ RESPONSES: Final = Group(
     about="A backend, or somebody who speaks for it, may say more than it was asked. Nobody else gets that: the next"
     " request never meets a connection on which anything is left.",
     cases=(
-        _more("two responses at once", OK, _EVIL),
+        _too_much("two responses at once", OK, _EVIL),
         _more("two responses at once, the first in chunks", _DONE, _EVIL),
-        _more("garbage after a response", OK, b"garbage"),
+        _too_much("garbage after a response", OK, b"garbage"),
+        _too_much("a body after an empty one", response(b"200 OK", b"Content-Length: 0"), b"garbage"),
         _more("an empty line after a response", OK, b"\r\n"),
         _late("a second response later", OK, _EVIL),
         _late("garbage later", OK, b"x"),

@@ -33,13 +33,13 @@ MISBEHAVIOURS = (
     # what it does, what its client meets, what is counted
     ("hang", "504", "upstream_timeout"),
     ("half-head", "504", "upstream_timeout"),
-    ("half-body", "broken", "upstream_timeout"),
+    ("half-body", "504", "upstream_timeout"),
     ("garbage", "502", "upstream_invalid_response"),
     ("no-answer", "502", "upstream_reset"),
-    ("cut", "broken", "upstream_reset"),
-    ("cut-by-reset", "broken", "upstream_reset"),
+    ("cut", "502", "upstream_reset"),
+    ("cut-by-reset", "502", "upstream_reset"),
     ("cut-chunks", "broken", "upstream_reset"),
-    ("too-much", "ok", ""),
+    ("too-much", "502", "upstream_invalid_response"),
 )
 
 

@@ -75,7 +75,7 @@ def test_a_backend_that_resets_before_its_answer_is_a_503(says: bytes) -> None:
 @pytest.mark.parametrize(
     "says",
     [
-        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", id="known length"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc", id="known length"),
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", id="chunked"),
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\nab", id="until the end"),
     ],

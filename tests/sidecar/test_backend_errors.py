@@ -71,9 +71,8 @@ def test_what_is_not_there_is_501_whatever_the_backend_says_it_with(tmp_path: Pa
         laboratory(tmp_path, port=address.port, engine="off") as lab,
     ):
         status, body, _ = ask(lab, JSON, {"X-Amz-Target": "DynamoDB_20120810.ListTables"})
-        assert (status, json.loads(body)["message"]) == (
-            501, "dynamodb ListTables is not implemented by the backend in use (localstack)"
-        )  # fmt: skip
+        assert status == 501
+        assert "the backend (localstack) does not have ListTables of dynamodb" in json.loads(body)["message"]
         assert ask(lab, S3, {}, "HEAD")[:2] == (404, b"")
         assert [record["status"] for record in lab.records()] == [501, 501, 404, 404]
 

@@ -110,8 +110,8 @@ def mended_unseen(call: Call, head: ResponseHead, *, profile: Profile, request_i
 
 def lacks(call: Call, profile: Profile) -> str:
     """Say that a backend does not have what was asked for."""
-    operation = f" {call.operation}" if call.operation else ""
-    return f"{call.service}{operation} is not implemented by the backend in use ({profile.name})"
+    what = f"{call.operation or 'this call'} of {call.service}"
+    return f"the backend ({profile.name}) does not have {what}; another backend may"
 
 
 def _kept(head: ResponseHead) -> Fields:
@@ -122,7 +122,7 @@ def _kept(head: ResponseHead) -> Fields:
 def _message(said: _Said, status: int, profile: Profile) -> str:
     text = said.message
     if not text or _PRODUCTS.search(text) or any(marker in text for marker in profile.markers):
-        return f"the backend in use ({profile.name}) answered {status} without a reason that can be told"
+        return f"the backend ({profile.name}) answered {status} without a reason that can be told"
     return text
 
 

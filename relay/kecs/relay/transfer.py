@@ -23,6 +23,8 @@ _SWITCHING: Final = 101
 _OK: Final = 200
 _HEAD_MAX: Final = 262144
 _HTTP: Final = b"HTTP/1."
+_WHOLE_MAX: Final = 65536
+"""Answers of a length up to this are told when they are there whole; longer ones as they come."""
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """May be asked twice (RFC 9110 section 9.2.1)."""
 
@@ -73,7 +75,7 @@ class Transfer:
     __slots__ = (
         "_alone", "_body", "_client", "_connecting", "_corked", "_ended", "_finished", "_forward", "_head", "_interim",
         "_keep_client", "_means", "_method", "_request", "_response", "_reused", "_rewriting", "_searched", "_sent",
-        "_stream", "_wrote_chunks", "answered", "deadline", "exchange",
+        "_stream", "_whole", "_wrote_chunks", "answered", "deadline", "exchange",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, exchange: Exchange, request: Request, forward: Forward) -> None:
@@ -88,6 +90,8 @@ class Transfer:
         self._head = bytearray()
         self._body: Body | None = None
         self._response: Response | None = None
+        self._whole: bytearray | None = None
+        """Head and body of a short answer, until it is whole: one that breaks off before is an error, and no part."""
         self._rewriting: Rewriting | None = None
         """The body of the answer is not passed as it is."""
         self._stream: Stream | None = None
@@ -301,14 +305,15 @@ class Transfer:
                 return
             head = head.head
         self.exchange.status = head.status
-        extra: Fields = ()
-        if isinstance(response.body, UntilClose):
-            if self._client.http_1_0:
-                self._keep_client = False
-            else:  # the client's connection outlives the backend's
-                self._wrote_chunks = True
-                extra = ((b"Transfer-Encoding", b"chunked"),)
+        if response.body.done and self._is_too_long(rest):
+            return
+        extra = self._framing(response.body)
         out = framing.write_response(head, extra=(*extra, *self._client.closing_fields(keep_alive=self._keep_client)))
+        if self._is_held(response.body):
+            self._whole = bytearray(out)
+            if rest:
+                self._take_body(rest)
+            return
         self.answered = True
         if rest and not response.body.done:
             self._take_body(rest, before=out)
@@ -316,6 +321,18 @@ class Transfer:
         self._client.respond(out)
         if response.body.done:
             self._complete(rest)
+
+    def _framing(self, body: Body) -> Fields:
+        """Say how long a body is that ends with the backend's connection: the client's outlives that, if it can."""
+        if not isinstance(body, UntilClose):
+            return ()
+        self._wrote_chunks = not self._client.http_1_0
+        self._keep_client = self._keep_client and self._wrote_chunks
+        return ((b"Transfer-Encoding", b"chunked"),) if self._wrote_chunks else ()
+
+    def _is_held(self, body: Body) -> bool:
+        """Tell whether an answer is told when it is whole: not while its request goes on, which may wait for it."""
+        return self._ended and isinstance(body, Length) and 0 < body.left <= _WHOLE_MAX
 
     def _gather(self, response: Response, gather: Gather, rest: bytes) -> None:
         self._means.counters["bodies_gathered"] += 1
@@ -343,6 +360,8 @@ class Transfer:
             self._means.counters["bodies_filtered" if rewriting.filtered else "bodies_too_long"] += 1
         self._rewrote(rewriting, out)
         if self._body is not None and self._body.done:
+            if not rewriting.outgrown and self._is_too_long(data[count:]):
+                return
             self._rewrote(rewriting, rewriting.end())
             self._complete(data[count:])
 
@@ -368,11 +387,28 @@ class Transfer:
             return
         taken = data if count == len(data) else data[:count]
         self.exchange.response_bytes += count
+        if self._whole is not None:
+            self._whole += taken
+            if body.done and not self._is_too_long(data[count:]):
+                self.answered = True
+                self._client.respond(bytes(self._whole))
+                self._complete(data[count:])
+            return
         if self._wrote_chunks:
             taken = b"%x\r\n%b\r\n" % (count, taken)
         self._client.respond(before + taken if before else taken)
         if body.done:
             self._complete(data[count:])
+
+    def _is_too_long(self, rest: bytes) -> bool:
+        """Fail where more came than the answer's length says: nobody knows which of both is right.
+
+        What comes later than the answer can't be told any more; it ends the upstream's connection.
+        """
+        if not isinstance(self._body, Length) or not rest.strip(b"\r\n"):  # RFC 9112 section 2.2: an empty line is none
+            return False
+        self._fail(Failure.INVALID, "it sent more than the Content-Length of its answer")
+        return True
 
     def _complete(self, rest: bytes) -> None:
         response = self._response
