@@ -7,7 +7,7 @@ verifies presigned URLs they are signed anew. What follows from host and profile
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from kecs.aws import canonical_bodies, canonical_s3, services
+from kecs.aws import canonical_bodies, canonical_s3, code_objects, services
 from kecs.aws.call import Call
 from kecs.aws.canonical_types import Changed, Refusal, renamed
 from kecs.aws.forms import Form, form_of
@@ -55,7 +55,7 @@ def canonicalise(
     if form is not None:
         changed = _with_path(changed, form, call, profile)
     if call.service == "s3":
-        return _s3(call, changed, profile, plan, account)
+        return _s3(call, code_objects.at_backend(call, changed, profile), profile, plan, account)
     changed = _with_scope(call, changed, profile)
     if account:
         changed = _with_account(changed, profile, account)

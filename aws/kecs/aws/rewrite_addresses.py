@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, unquote
 
+from kecs.aws import code_objects
 from kecs.aws.call import Call
 from kecs.aws.hosts import is_aws_name, parse_host, split
 from kecs.aws.partitions import ENDPOINT_SUFFIX, partition_of
@@ -40,8 +41,6 @@ _DIRECTIONS: Final = {
     "southeast": "se", "southwest": "sw",
 }  # fmt: skip
 
-CODE_PATH: Final = "/snapshots/"
-"""Where the code of functions is in Lambda's own buckets."""
 OWNER: Final = "webfile"
 """What most emulators call the owner of every bucket; AWS has stopped naming owners at all."""
 
@@ -264,14 +263,14 @@ def code_location(value: str, place: Place) -> str:
     path = whole[4] or "/"
     bucket, _, key = path[1:].partition("/")
     if place.code_path and path.startswith(place.code_path):
-        bucket, key = _code_bucket(place), CODE_PATH[1:] + path.removeprefix(place.code_path)
-    elif not (bucket.startswith("awslambda-") and key):
+        bucket, key = _code_bucket(place), code_objects.PATH[1:] + path.removeprefix(place.code_path)
+    elif not (bucket.startswith(code_objects.BUCKET) and key):
         bucket, key = _code_bucket(place), path[1:]
     return _OWN_SIGNATURE.sub(_signature, f"https://{bucket}.s3.{place.region}.{place.suffix}/{key}")
 
 
 def _code_bucket(place: Place) -> str:
-    return f"awslambda-{place.region}-tasks"
+    return f"{code_objects.BUCKET}{place.region}-tasks"
 
 
 def _signature(found: re.Match[str]) -> str:
