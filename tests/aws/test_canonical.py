@@ -15,7 +15,7 @@ from kecs.aws.profiles import PROFILES, PathStyle, Profile
 from kecs.aws.scope import from_header
 
 
-def outcome(head: RequestHead, profile: str, body: bytes | None = None) -> RequestHead | Changed | Refusal:
+def outcome(head: RequestHead, profile: str, body: bytes | None = b"") -> RequestHead | Changed | Refusal:
     return canonicalise(classify(head), head, PROFILES[profile], body=body)
 
 

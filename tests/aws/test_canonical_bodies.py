@@ -32,17 +32,17 @@ JSON_ONLY = ["embedded", "moto-server", "ministack", "generic"]
 KINESIS = "application/x-amz-cbor-1.1"
 
 
-def outcome(head: RequestHead, profile: str, body: bytes | None = None) -> RequestHead | Changed | Refusal:
+def outcome(head: RequestHead, profile: str, body: bytes | None = b"") -> RequestHead | Changed | Refusal:
     return canonicalise(classify(head, body=body or b""), head, PROFILES[profile], body=body)
 
 
-def changed(head: RequestHead, profile: str, body: bytes | None = None) -> Changed:
+def changed(head: RequestHead, profile: str, body: bytes | None = b"") -> Changed:
     found = outcome(head, profile, body)
     assert isinstance(found, Changed), found
     return found
 
 
-def refused(head: RequestHead, profile: str, body: bytes | None = None) -> Refusal:
+def refused(head: RequestHead, profile: str, body: bytes | None = b"") -> Refusal:
     found = outcome(head, profile, body)
     assert isinstance(found, Refusal), found
     return found
@@ -249,6 +249,11 @@ def test_a_query_by_get_becomes_a_post(profile: str) -> None:
     scope = from_header((found.head.get(b"authorization") or b"").decode())
     assert (scope.region, scope.service) == ("eu-west-1", "sqs")
     assert found.answered is None
+
+
+def test_a_query_by_get_has_no_body_of_its_own() -> None:
+    refusal = refused(aws_lab.get_head(QUEUE), "moto-server", None)
+    assert (refusal.status, refusal.code) == (400, "MalformedRequest")
 
 
 @pytest.mark.parametrize("profile", ["embedded", "localstack", "ministack"])

@@ -42,14 +42,24 @@ def canonicalise(
 ) -> RequestHead | Changed | Refusal:
     """Return the head that the backend understands, the same object when nothing has to change; or a refusal.
 
-    `body` is the whole body where `body_wanted` asked for it. `account` is the account meant when it is not the
-    backend's own default.
+    `body` is the whole body, None where it is longer than `body_wanted` asked for. `account` is the account meant when
+    it is not the backend's own default.
     """
     form = form_of(call, head.target)
     if form is not None or call.service in profile.strays:
         refused = _refused(call, form or Form.STRAY, profile)
         if refused is not None:
             return refused
+    made = _made(call, head, profile, form, body=body, account=account)
+    if isinstance(made, Changed) and made.body is not None and body is None:
+        because = f"{call.operation or 'the request'} of {call.service} has a longer body than is expected of it"
+        return Refusal(what="it", profile=profile.name, status=400, code="MalformedRequest", because=because)
+    return made
+
+
+def _made(
+    call: Call, head: RequestHead, profile: Profile, form: Form | None, *, body: bytes | None, account: str
+) -> RequestHead | Changed | Refusal:
     plan = _plan(call.host, profile)
     changed = _with_host(head, plan) if plan.name else head
     if form is not None:
