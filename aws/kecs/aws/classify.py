@@ -32,6 +32,7 @@ _KEPT: Final = 1024
 """Of each kind of thing that a client says in every request alike: its host, its credential, its target."""
 _SIGNED: Final = b"AWS4-HMAC-SHA256 Credential="
 _NO_TARGET: Final = ("", "")
+_NO_QUERY: Final[dict[str, str]] = {}
 _CBOR_PARTS: Final = 5  # "", service, NAME, operation, NAME
 
 _JSON_IN_CBOR: Final = b"application/x-amz-cbor"
@@ -86,20 +87,25 @@ def _parameters(text: str) -> dict[str, str]:
 @lru_cache(maxsize=_KEPT)
 def _host(field: bytes | None, name: str) -> tuple[str, AwsHost | None]:
     """Return the name asked and what it says. The Host field counts, unless it is not AWS's while `name` is."""
-    asked = normalise(_text(field).strip().rpartition("]")[2].partition(":")[0])
-    parsed = parse_host(asked) if asked else None
-    if parsed is None and name:
+    asked = _text(field)
+    if ":" in asked:
+        asked = asked.rpartition("]")[2].partition(":")[0]
+    parsed = parse_host(asked.strip())
+    if parsed is not None:
+        return parsed.name, parsed
+    asked = normalise(asked.strip())
+    if name:
         intercepted = normalise(name)
         return intercepted or asked, parse_host(intercepted)
-    return asked, parsed
+    return asked, None
 
 
 def _cbor(path: str) -> tuple[str, str]:
     if not path.startswith("/service/"):
-        return "", ""
+        return _NO_TARGET
     parts = path.split("/")
     if len(parts) != _CBOR_PARTS or parts[3] != "operation":
-        return "", ""
+        return _NO_TARGET
     # The service may be given with its namespace.
     return _word(parts[2].rpartition(".")[2]), _word(parts[4])
 
@@ -127,7 +133,7 @@ def _target(field: bytes) -> tuple[str, str]:
 
 def _see(head: RequestHead, name: str, body: bytes) -> _Seen:
     path, _, text = head.target.decode("latin-1").partition("?")
-    query = _parameters(text) if text else {}
+    query = _parameters(text) if text else _NO_QUERY
     host, aws = _host(head.get(b"host"), name)
     form = query
     if body and "Action" not in query and (head.get(b"content-type") or _FORM).lower().startswith(_FORM):

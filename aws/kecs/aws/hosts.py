@@ -4,9 +4,9 @@ Names are matched label by label from the right, against suffixes of all partiti
 another domain is not AWS, whatever stands before it.
 """
 
-from dataclasses import dataclass
+import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, Partition, actual, is_region, partition_of
 from kecs.aws.s3_hosts import parse_s3
@@ -44,8 +44,7 @@ _ONE_FOR_ALL: Final = frozenset({"iot", "jobs.iot"})
 
 _SUFFIX_SET: Final = frozenset(SUFFIXES)
 _NAME_LIMIT: Final = 253
-_LABEL_LIMIT: Final = 63
-_LABEL: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}+(?:\.[a-z0-9_-]{1,63}+)*+")
 _CUSTOMERS_OWN: Final = frozenset({"load-balancer", "opensearch-domain", "eks-cluster", "iot-credentials"})
 _PSEUDO: Final = frozenset({"global", "us-gov"})
 _ACCOUNT_DIGITS: Final = 12
@@ -63,9 +62,11 @@ _S3_SERVICES: Final = {
 _PLANES: Final = frozenset(DATA_PLANES.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwsHost:
-    """What an AWS host name says. Empty strings mean that it does not tell."""
+class AwsHost(NamedTuple):
+    """What an AWS host name says. Empty strings mean that it does not tell.
+
+    A named tuple, as `Split` is: names that were never asked before are judged on the way of a request.
+    """
 
     name: str
     suffix: str
@@ -90,19 +91,18 @@ class AwsHost:
     """The same place, spelled as the standard endpoint: no -fips, dualstack, accelerate, vpce, no legacy form."""
 
 
-@lru_cache(maxsize=4096)
-def normalise(name: str) -> str:
-    """Return the name in lower case without a trailing dot, or an empty string when it can't be a host name."""
+def _clean(name: str) -> str:
     # Before lower(): the Kelvin sign is a "k" in lower case.
     if not name.isascii():
         return ""
     name = name.lower().removesuffix(".")
-    if not 0 < len(name) <= _NAME_LIMIT:
-        return ""
-    for label in name.split("."):
-        if not 0 < len(label) <= _LABEL_LIMIT or not _LABEL.issuperset(label):
-            return ""
-    return name
+    return name if len(name) <= _NAME_LIMIT and _NAME.fullmatch(name) else ""
+
+
+@lru_cache(maxsize=4096)
+def normalise(name: str) -> str:
+    """Return the name in lower case without a trailing dot, or an empty string when it can't be a host name."""
+    return _clean(name)
 
 
 def _suffix(name: str) -> str:
@@ -132,8 +132,7 @@ def wants_client_certificate(name: str, alpn: tuple[str, ...] = ()) -> bool:
     return host.services[:1] in (("eks-cluster",), ("iot-credentials",))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class Split(NamedTuple):
     """The labels before a suffix, told apart without knowing services."""
 
     labels: tuple[str, ...]
@@ -169,22 +168,23 @@ def split(left: str) -> Split:
 
 def without_fips(labels: tuple[str, ...]) -> tuple[str, ...]:
     """Return the labels without the -fips that FIPS endpoints carry at one of them."""
-    return tuple(label.removesuffix("-fips") for label in labels)
+    return tuple([label.removesuffix("-fips") for label in labels])
 
 
-def _find(labels: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
+def _find(labels: tuple[str, ...], plain: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
     """Return where the endpoint prefix begins, the prefix, and its services; the longest known prefix wins."""
     known = tables().hosts
-    plain = without_fips(labels)
+    prefix = whole = ".".join(plain)
     for index in range(len(labels)):
-        prefix = ".".join(plain[index:])
-        if index and prefix in DATA_PLANES and labels[:index] != ("fips",):
-            return index, prefix, (DATA_PLANES[prefix],)
-        if index and prefix in _BELOW:
-            return index, prefix, known[_BELOW[prefix]]
+        if index:
+            prefix = prefix.partition(".")[2]
+            if prefix in DATA_PLANES and labels[:index] != ("fips",):
+                return index, prefix, (DATA_PLANES[prefix],)
+            if prefix in _BELOW:
+                return index, prefix, known[_BELOW[prefix]]
         if prefix in known:
             return index, prefix, known[prefix]
-    return 0, ".".join(plain), ()
+    return 0, whole, ()
 
 
 def _canonical(*, prefix: str, resource: str, parts: Split, partition: Partition, suffix: str) -> str:
@@ -205,25 +205,32 @@ def _canonical(*, prefix: str, resource: str, parts: Split, partition: Partition
     return ".".join(part for part in (resource, standard, place, suffix) if part)
 
 
+def _is_standard(left: str, prefix: str, parts: Split) -> bool:
+    """Tell whether a name without -fips or dualstack is spelled as the standard endpoint is."""
+    reordered = bool(parts.region) and left.startswith(f"{parts.region}.")
+    return not reordered and not parts.vpc_endpoint and prefix not in tables().standard
+
+
 def _parse_other(name: str, suffix: str, left: str) -> AwsHost:
     parts = split(left)
+    labels = parts.labels
+    plain = without_fips(labels) if "fips" in left else labels
     partition = partition_of(suffix=suffix, region=parts.region or parts.pseudo)
-    index, prefix, services = _find(parts.labels)
-    resource = ".".join(parts.labels[:index])
-    fips = resource == "fips" or without_fips(parts.labels[index:]) != parts.labels[index:]
+    index, prefix, services = _find(labels, plain)
+    resource = ".".join(labels[:index]) if index else ""
+    fips = resource == "fips" or (plain is not labels and plain[index:] != labels[index:])
     if resource == "fips":
         resource = ""
-    alias = prefix == "execute-api" and "-vpce-" in resource
-    if prefix == "execute-api" and (alias or parts.vpc_endpoint):
-        # A VPC endpoint's names carry all APIs: one is named before the endpoint's id, or by a header.
-        resource, services = resource.partition("-vpce-")[0], ("execute-api",)
-    region = "" if parts.region.endswith("-global") else parts.region
     dual_stack = parts.dual_stack or (suffix == partition.dual_stack and prefix not in tables().dual_stack_only)
-    below = prefix in tables().standard or (bool(resource) and prefix in _ONE_FOR_ALL)
-    reordered = bool(parts.region) and left.startswith(f"{parts.region}.")
-    plane = services[:1] != () and services[0] in _PLANES
+    varied = fips or dual_stack or not _is_standard(left, prefix, parts)
+    if resource and prefix in _ONE_FOR_ALL:
+        varied = True
+    if prefix == "execute-api" and (parts.vpc_endpoint or "-vpce-" in resource):
+        # A VPC endpoint's names carry all APIs: one is named before the endpoint's id, or by a header.
+        resource, services, varied = resource.partition("-vpce-")[0], ("execute-api",), True
+    plane = services != () and services[0] in _PLANES
     canonical = name
-    if services and (fips or dual_stack or parts.vpc_endpoint or below or reordered or alias):
+    if varied and services and not (plane and services[0] in _CUSTOMERS_OWN):
         canonical = _canonical(prefix=prefix, resource=resource, parts=parts, partition=partition, suffix=suffix)
     return AwsHost(
         name=name,
@@ -231,7 +238,7 @@ def _parse_other(name: str, suffix: str, left: str) -> AwsHost:
         partition=partition.name,
         prefix=prefix,
         services=services,
-        region=region,
+        region="" if parts.region.endswith("-global") else parts.region,
         default_region=actual(parts.region) or partition.region,
         resource=resource,
         account=resource if len(resource) == _ACCOUNT_DIGITS and resource.isdigit() else "",
@@ -240,14 +247,14 @@ def _parse_other(name: str, suffix: str, left: str) -> AwsHost:
         dual_stack=dual_stack,
         vpc_endpoint=parts.vpc_endpoint,
         data_plane=plane,
-        canonical=name if plane and services[0] in _CUSTOMERS_OWN else canonical,
+        canonical=canonical,
     )
 
 
 @lru_cache(maxsize=4096)
 def parse_host(name: str) -> AwsHost | None:
     """Return what an AWS host name says; None when it is not AWS's or is a bare suffix."""
-    name = normalise(name)
+    name = _clean(name)
     suffix = _suffix(name)
     left = name.removesuffix(suffix).removesuffix(".")
     if not suffix or not left:

@@ -1,5 +1,6 @@
 """The partitions of AWS: which suffixes their host names end in, and what a region looks like. Never a service."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,23 +68,27 @@ PARTITIONS: Final = (
     ),
 )
 
+_GOVERNMENT, _COMMERCIAL, *_ = PARTITIONS
+
 ENDPOINT_SUFFIX: Final = "on.aws"
 """Endpoints that services make for their customers: function URLs, dual-stack registries."""
 
 _PSEUDO: Final = {f"{partition.name}-global": partition.region for partition in PARTITIONS}
 
-_REGION_PARTS: Final = (3, 4)  # eu-west-1, us-gov-west-1
+_REGION: Final = re.compile(r"(?:[a-z]{2}|eusc)(?:-[^-]*){1,2}-[0-9]+|aws-(?:.*-)?global")
+"""eu-west-1, us-gov-west-1, eusc-de-east-1; a continent or country comes first."""
+
+_BY_SUFFIX: Final = {
+    suffix: partition
+    for partition in reversed(PARTITIONS)
+    for suffix in (partition.suffix, partition.dual_stack)
+    if partition.name != "aws-us-gov"
+}
 
 
 def is_region(label: str) -> bool:
     """Tell whether a label is spelled like a region: known ones, those to come, and botocore's aws-global kind."""
-    parts = label.split("-")
-    if parts[-1] == "global":
-        return parts[0] == "aws"
-    first = parts[0]
-    return (
-        len(parts) in _REGION_PARTS and parts[-1].isdigit() and first.isalpha() and (len(first) == 2 or first == "eusc")  # noqa: PLR2004 - a continent or country code
-    )
+    return _REGION.fullmatch(label) is not None
 
 
 def actual(region: str) -> str:
@@ -93,10 +98,10 @@ def actual(region: str) -> str:
 
 def partition_of(*, suffix: str, region: str) -> Partition:
     """Return the partition of a suffix; of the two that share one, the one that the region is spelled for."""
-    for partition in PARTITIONS:
-        if suffix not in (partition.suffix, partition.dual_stack):
-            continue
-        if partition.name != "aws-us-gov" or region.startswith(("us-gov", "aws-us-gov")):
-            return partition
     # Only on.aws belongs to no partition's endpoint rules: it is the commercial partition's.
-    return PARTITIONS[1]
+    found = _BY_SUFFIX.get(suffix, _COMMERCIAL)
+    return (
+        _GOVERNMENT
+        if found is _COMMERCIAL and region.startswith(("us-gov", "aws-us-gov")) and suffix in _BY_SUFFIX
+        else found
+    )

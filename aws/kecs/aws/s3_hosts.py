@@ -1,7 +1,6 @@
 """The host names of S3, in all the spellings it has had. Knows the labels before the suffix, nothing else."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from kecs.aws.partitions import actual, is_region
 
@@ -27,8 +26,7 @@ _TAIL_LIMIT: Final = 2
 _ACCOUNT_DIGITS: Final = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Host:
+class S3Host(NamedTuple):
     """What an S3 host name says. Empty strings mean that it does not tell."""
 
     prefix: str

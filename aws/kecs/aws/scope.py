@@ -1,16 +1,16 @@
 """Who signed a request and for what: the credential scope, wherever a client put it. Signatures are never verified."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _SCOPE_PARTS: Final = 5  # access key, date, region, service, aws4_request
 _SCOPE_PARTS_V4A: Final = 4  # the region is in a header of its own
 _LIMIT: Final = 2048
+_USUAL: Final = "AWS4-HMAC-SHA256 Credential="
+"""How nearly all of them begin; some put other parts before the credential, or none of the blanks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(NamedTuple):
     """A credential. Empty strings mean that it does not tell."""
 
     access_key: str = ""
@@ -28,8 +28,9 @@ NOTHING: Final = Scope()
 
 
 def _credential(text: str, *, asymmetric: bool, region: str, presigned: bool) -> Scope:
-    parts = text.rsplit("/", _SCOPE_PARTS_V4A - 1 if asymmetric else _SCOPE_PARTS - 1)
-    if parts[-1] != "aws4_request" or len(parts) != (_SCOPE_PARTS_V4A if asymmetric else _SCOPE_PARTS):
+    wanted = _SCOPE_PARTS_V4A if asymmetric else _SCOPE_PARTS
+    parts = text.rsplit("/", wanted - 1)
+    if parts[-1] != "aws4_request" or len(parts) != wanted:
         return NOTHING
     if asymmetric:
         access_key, date, service, _ = parts
@@ -48,6 +49,9 @@ def _credential(text: str, *, asymmetric: bool, region: str, presigned: bool) ->
 
 def from_header(authorization: str, region_set: str = "") -> Scope:
     """Return the credential of an Authorization header: SigV4, SigV4A, or the older AWS and AWS3-HTTPS."""
+    if authorization.startswith(_USUAL):
+        text = authorization[len(_USUAL) : _LIMIT].partition(",")[0]
+        return _credential(text.strip(), asymmetric=False, region="", presigned=False)
     scheme, _, rest = authorization[:_LIMIT].partition(" ")
     if scheme in ("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"):
         # Blanks after commas are optional, and some clients put none.
