@@ -80,7 +80,9 @@ rewritings = st.builds(
     Rewriting,
     dropped=st.frozensets(st.sampled_from([b"server", b"etag", b"content-type"]), max_size=3),
     added=st.lists(
-        st.sampled_from([(b"X-Id", MARK_TOO), (b"X-Long", MARK), (b"Server", b"AmazonS3"), (b"Date", b"100%"), (b"X-Mark", MARK)]),
+        st.sampled_from([
+            (b"X-Id", MARK_TOO), (b"X-Long", MARK), (b"Server", b"AmazonS3"), (b"Date", b"100%"), (b"X-Mark", MARK),
+        ]),
         max_size=4, unique=True,
     ).map(tuple),
 )  # fmt: skip
@@ -207,7 +209,7 @@ def test_of_what_is_there_the_key_and_other_values_may_differ() -> None:
     taught = spelled(b"PUT /b/k HTTP/1.1", PLAIN)
     plan = planned(taught, decision)
     assert plan is not None
-    raw = b"PUT /b/other/%41 HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\nX-Amz-Date: other\r\nConnection: keep-alive\r\n\r\n"
+    raw = taught.replace(b"/b/k", b"/b/other/%41").replace(b"Length: 3", b"Length: 12").replace(b": d", b": other")
     match = plan.match(raw + b"body")
     assert match is not None
     assert (
@@ -262,7 +264,11 @@ def test_a_shelf_asks_for_a_plan_now_and_then_and_keeps_few() -> None:
     shelf = Shelf()
     taught = spelled(b"GET /b/k HTTP/1.1", [(b"Host", b"h")])
     shape = framing.request(taught, fields_max=9).head.shape
-    due = [number for number in range(1, 1200) if shelf.due(shape) and not shelf.add(request_plan(b"GET"))]  # type: ignore[func-returns-value]
+    due = []
+    for number in range(1, 1200):
+        if shelf.due(shape):
+            shelf.add(request_plan(b"GET"))
+            due.append(number)
     assert due[:2] == [12, 24]
     assert len(due) == 64
     assert len(shelf.plans) == 8
