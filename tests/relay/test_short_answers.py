@@ -117,7 +117,7 @@ def test_one_whose_request_goes_on_is_told_as_it_comes() -> None:
 class Seeing(Script):
     """A decider that wants to see bodies."""
 
-    def response(self, exchange: Exchange, head: ResponseHead) -> Gather:  # type: ignore[override] # narrower
+    def response(self, exchange: Exchange, head: ResponseHead) -> Gather:
         del exchange
         return Gather(head=head, bytes_max=1000)
 
