@@ -38,7 +38,8 @@ FAILURES = {
     "sqs": ("list_queues", b"SSH-2.0-OpenSSH_9.2\r\n", 502, "BadGateway", True),
     "sns": ("list_topics", answer(200, "text/xml", b"<ListTopics", length=1000), 502, "BadGateway", True),
     "ec2": ("describe_vpcs", answer(200, "text/xml", b"<DescribeVpcsResponse/>", length=5), 502, "BadGateway", True),
-    "iam": ("list_roles", answer(500, "text/html", PAGE), 500, "InternalFailure", True),
+    "iam": ("list_roles", answer(500, "application/json", b'{"oops": 1}'), 500, "InternalFailure", True),
+    "rds": ("describe_db_clusters", answer(500, "text/html", PAGE), 501, "NotImplemented", False),
     "lambda": (
         "list_functions",
         answer(404, "text/html", b"<h1>Not Found</h1>"),
@@ -150,7 +151,7 @@ def test_boto3_shows_each_failure_and_tries_again_where_it_helps(kecs: Kecs, mod
     assert ran.code == 0, ran.err
     judged(json.loads(ran.out), asked, {*FAILURES, "novel"})
     (seen,) = [record for record in ran.records if record["event"] == "unclassified"]
-    assert (seen["host"], seen["path"]) == ("novel.us-east-1.amazonaws.com", "/*/functions")
+    assert (seen["host"], seen["path"]) == ("novel.us-east-1.amazonaws.com", "/2015-03-31/functions")
 
 
 def working(name: str) -> str:

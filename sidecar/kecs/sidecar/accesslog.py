@@ -99,10 +99,13 @@ def connection_record(
 
 
 def unclassified_record(seen: Sighting, now: datetime) -> Record:
-    """Return the record of a kind of request that no service is known for; each request has its call's line besides."""
+    """Return the record of a kind of request that no service is known for; each request has its call's line besides.
+
+    Of the path only words: what stands for single things may be a secret of who asks.
+    """
     return {
         "time": timestamp(now), "event": "unclassified", "host": text_of(seen.host), "scope": seen.scope,
-        "target": seen.target, "method": seen.method, "path": seen.path, "hint": _HINTS["unclassified"],
+        "target": seen.target, "method": seen.method, "path": seen.shape.path, "hint": _HINTS["unclassified"],
     }  # fmt: skip
 
 
