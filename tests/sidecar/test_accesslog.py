@@ -157,6 +157,21 @@ def test_records_come_out_as_lines_in_order() -> None:
     assert [json.loads(line)["n"] for line in with_pipe(work).splitlines()] == list(range(301))
 
 
+def test_lines_that_are_spelled_later_keep_their_place() -> None:
+    async def work(writer: LogWriter, reading: int) -> None:
+        for index in range(0, 300, 3):
+            writer.later(lambda number, more: b'{"n":%d}\n' % (number + more), (index, 0))
+            writer.later(lambda number: b'{"n":%d}\n' % number, (index + 1,))
+            writer.write({"n": index + 2})
+        writer.later(lambda: b'{"n":300}\n', ())
+        assert await asyncio.to_thread(os.read, reading, 8) == b'{"n":0}\n'  # nobody has closed it
+        writer.later(lambda: b'{"n":301}\n', ())
+        writer.close()
+        assert writer.dropped == 0
+
+    assert [json.loads(line)["n"] for line in with_pipe(work).splitlines()] == list(range(1, 302))
+
+
 def test_a_reader_that_does_not_read_holds_nobody_up_and_no_line_is_cut() -> None:
     dropped = 0
 

@@ -25,7 +25,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache, partial
-from typing import Final, NamedTuple, Protocol, override
+from typing import Any, Final, NamedTuple, Protocol, override
 
 from kecs.aws import canonical
 from kecs.aws.call import Call
@@ -66,7 +66,7 @@ from kecs.sidecar.context import CallContext, MetadataContext, new_request_id
 from kecs.sidecar.engine_hosts import matches
 from kecs.sidecar.engine_origin import read_mark
 from kecs.sidecar.metrics import Tally
-from kecs.sidecar.planning import Planner
+from kecs.sidecar.planning import Later, Planner
 from kecs.sidecar.routes import ENGINE_FIELD, Routes, without_secrets
 
 REDIRECT: Final = "redirect"
@@ -177,6 +177,7 @@ class SidecarDecider(Decider):
         names: Names | None = None,
         engine: Engine | None = None,
         log: Callable[[bytes], None] | None = None,
+        log_later: Later | None = None,
         admin: Callable[[RequestHead], Answer] | None = None,
         probe: Callable[[RequestHead], Answer] | None = None,
         lack: Callable[[], str] = str,
@@ -197,7 +198,12 @@ class SidecarDecider(Decider):
         self._lines = CallLines()
         self._recall = Recall()
         self._planner = Planner(
-            self._recall, self.tally, lines=self._lines, log=self._log, clock=_seconds(clock), date=self._http_date
+            self._recall,
+            self.tally,
+            lines=self._lines,
+            log_later=log_later or self._log_now,
+            clock=_seconds(clock),
+            date=self._http_date,
         )
 
     # connections
@@ -426,6 +432,9 @@ class SidecarDecider(Decider):
         return self._date[1]
 
     # notes
+
+    def _log_now(self, spell: Callable[..., bytes], values: tuple[Any, ...]) -> None:
+        self._log(spell(*values))
 
     @override
     def record(self, exchange: Exchange) -> None:

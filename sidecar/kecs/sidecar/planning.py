@@ -6,7 +6,8 @@ A decision on a call without a form reads of its head: the names, method and tar
 
 import re
 from collections.abc import Callable
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from kecs.aws.errors import extended_request_id
 from kecs.aws.head import RequestHead, ResponseHead
@@ -18,7 +19,7 @@ from kecs.sidecar.context import CallContext, RequestIds
 from kecs.sidecar.metrics import Tally
 from kecs.sidecar.routes import ENGINE_FIELD
 
-_DECISIVE: Final = (b"host", *READ)
+_DECISIVE: Final = (b"host", *READ, b"smithy-protocol")
 _SIGNED: Final = b"AWS4-HMAC-SHA256 Credential="
 _REST: Final = rb"[ -~\x80-\xff]*+(?<! )"
 _PRINTABLE: Final = re.compile(rb"[!-~]([ -~]*[!-~])?")
@@ -29,6 +30,9 @@ _MARKED_DATE: Final = b"(date)"
 _GIVEN: Final = (b"x-amzn-requestid", b"x-amz-request-id")
 
 type Responding = Callable[[Exchange, ResponseHead], ResponseHead | Gather]
+type Later = Callable[[Callable[..., bytes], tuple[Any, ...]], None]
+"""Logs what a function returns for these arguments; it need not be called at once."""
+
 type Fill = Callable[[bytes], tuple[bytes, tuple[bytes, ...]]]
 
 
@@ -61,13 +65,13 @@ class Planner:
         tally: Tally,
         *,
         lines: CallLines,
-        log: Callable[[bytes], None],
+        log_later: Later,
         clock: Callable[[], float],
         date: Callable[[], bytes],
     ) -> None:
         self._recall = recall
         self._tally = tally
-        self._lines, self._log, self._clock = lines, log, clock
+        self._lines, self._later, self._clock = lines, log_later, clock
         self._date = date
         self._ids = RequestIds()
 
@@ -83,9 +87,10 @@ class Planner:
         if values is None or target is None:
             return None
         call, route = context.call, context.route
+        asked = replace(exchange, context=replace(context))  # `response` writes into it; this one may be under way yet
 
         def answer(found: ResponseHead) -> SameAnswer | None:
-            if isinstance(response(exchange, found), Gather) or reads_values(found, origin=context.from_browser):
+            if isinstance(response(asked, found), Gather) or reads_values(found, origin=context.from_browser):
                 return None
             dated = b"" if found.get(b"date") is not None else _MARKED_DATE
             given = rewrite_head(call, found, route.profile, _IDENTITY, origin=context.from_browser, date=dated)
@@ -93,13 +98,13 @@ class Planner:
             return SameAnswer(head=given, marks=marks, fill=_fill(marks, self._ids, self._date), identity=_GIVEN)
 
         count = self._tally.counter(call.service)
-        clock, log = self._clock, self._log
+        clock, later = self._clock, self._later
         line = self._lines.planned(call, route.address, head.method)
 
         def note(started: float, ended: float, status: int, sent: int, got: int, identity: bytes) -> None:  # noqa: PLR0917 - called in one place
             seconds = ended - started
             count(status, seconds, sent, got)
-            log(line(clock(), seconds, status, sent, got, identity))
+            later(line, (clock(), seconds, status, sent, got, identity))
 
         return Same(target=target, values=values, answer=answer, note=note)
 
@@ -115,14 +120,15 @@ def _fill(marks: tuple[bytes, ...], ids: RequestIds, date: Callable[[], bytes]) 
     def fill(given: bytes) -> tuple[bytes, tuple[bytes, ...]]:
         if not given:
             made = ids.pair()
-        elif extends:
-            made = given, extended_request_id(given.decode("latin-1")).encode()
+        elif not order:
+            return given, ()
         else:
-            made = given, b""
+            text = given.decode("latin-1")
+            made = text.encode("ascii", "replace"), extended_request_id(text).encode() if extends else b""
         if order == _BOTH:
-            return made[0], made
+            return given or made[0], made
         values = (*made, date() if dates else b"")
-        return made[0], tuple([values[place] for place in order])
+        return given or made[0], tuple([values[place] for place in order])
 
     return fill
 

@@ -95,6 +95,7 @@ class Sidecar:
             names=self.allocator,
             engine=engine or self.engine,
             log=self.log.put,
+            log_later=self.log.later,
             admin=admin.answer,
             probe=admin.probe,
             lack=lambda: certificate.lack(self._intermediate, clock()),
