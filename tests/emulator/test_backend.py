@@ -13,8 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from emulator_lab import Emulator
 
+from kecs.aws.profiles import PROFILES
+from kecs.core.backends import BackendProfile
 from kecs.core.errors import BackendError
-from kecs.emulator.backend import Backend, detect
+from kecs.emulator.backend import Backend, detect, face
 
 
 @pytest.mark.parametrize(
@@ -171,3 +173,89 @@ def test_a_server_of_another_protocol(scheme: str, banner: bytes, message: str) 
             detect(Backend.parse(f"{scheme}://127.0.0.1:{server.getsockname()[1]}"))
         thread.join()
     assert message in error.value.message
+
+
+LOCALSTACK: Mapping[str, object] = {"services": {"s3": "running"}, "edition": "community", "version": "4.14.0"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "said", "lack"),
+    [
+        pytest.param({"/_localstack/health": LOCALSTACK}, "LocalStack 4.14.0 (community)", "", id="before licences"),
+        pytest.param(
+            {"/_localstack/health": LOCALSTACK, "/_localstack/info": {"is_license_activated": False}},
+            "LocalStack 4.14.0 (community, no licence)",
+            "",
+            id="none was needed",
+        ),
+        pytest.param(
+            {
+                "/_localstack/health": {**LOCALSTACK, "version": "2026.3.0"},
+                "/_localstack/info": {"is_license_activated": False},
+            },
+            "LocalStack 2026.3.0 (community, no licence)",
+            "LocalStack 2026.3.0 runs without a licence: what its open core lacks is answered 501; "
+            "set LOCALSTACK_AUTH_TOKEN where it runs",
+            id="one is needed",
+        ),
+        pytest.param(
+            {
+                "/_localstack/health": {**LOCALSTACK, "version": "2026.8.2", "edition": "pro"},
+                "/_localstack/info": {"is_license_activated": True},
+            },
+            "LocalStack 2026.8.2 (pro)",
+            "",
+            id="it has one",
+        ),
+        pytest.param(
+            {"/_ministack/health": {"services": {}, "edition": "light", "version": "1.5.33"}},
+            "ministack 1.5.33 (light)",
+            "",
+            id="ministack",
+        ),
+        pytest.param({"/moto-api/data.json": {}}, "moto_server", "", id="moto_server has no version to tell"),
+        pytest.param({"/_kecs/health": {"status": "running"}}, "the embedded emulator", "", id="our own"),
+        pytest.param({}, "none that is known", "", id="something else"),
+        pytest.param(
+            {"/_localstack/health": {"services": {}, "version": "4.14\u001b[31m", "edition": 7}},
+            "LocalStack",
+            "",
+            id="a version that is no word is not repeated",
+        ),
+    ],
+)
+def test_what_it_said_that_it_is(answers: Mapping[str, object], said: str, lack: str) -> None:
+    with serving(answers) as backend:
+        faced = face(backend)
+    assert (str(faced), faced.lack) == (said, lack)
+
+
+def test_who_sends_a_byte_now_and_then_is_not_waited_for() -> None:
+    """The time is for all questions together: the server would go on for ever."""
+    gone = threading.Event()
+
+    def dribble(server: socket.socket) -> None:
+        client, _ = server.accept()
+        with client:
+            client.recv(1 << 16)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            try:
+                while not gone.wait(0.01):
+                    client.sendall(b" ")
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=dribble, args=(server,))
+        thread.start()
+        try:
+            with pytest.raises(BackendError) as error:
+                face(Backend.parse(f"http://127.0.0.1:{server.getsockname()[1]}"), timeout_s=0.2)
+        finally:
+            gone.set()
+            thread.join()
+    assert error.value.message.endswith("timed out")
+
+
+def test_settings_can_name_every_profile() -> None:
+    assert {one.value for one in BackendProfile} == {"auto", *PROFILES}

@@ -6,18 +6,24 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from kecs.core.backends import BackendProfile
 from kecs.core.formats import LogFormat, Summary
 
 _CONTEXT: Final = {"ignore_unknown_options": False, "allow_interspersed_args": False}
 _SETTINGS: Final = {
     name: f"run.{name}"
-    for name in ("backend", "controlplane", "region", "account", "publish", "log", "quiet", "summary")
+    for name in ("backend", "profile", "controlplane", "region", "account", "publish", "log", "quiet", "summary")
 } | {"log_format": "run.logFormat"}
 """Flags that are settings too: those not given come from KECS_RUN_... variables and settings files."""
 
 
 @click.command("run", context_settings=_CONTEXT, options_metavar="[OPTIONS] --")
 @click.option("--backend", metavar="URL", help="LocalStack, ministack or moto_server instead of the embedded emulator.")
+@click.option(
+    "--profile",
+    type=click.Choice([one.value for one in BackendProfile]),
+    help="What is known of --backend. Default: auto, it is asked.",
+)
 @click.option("--controlplane", metavar="URL", help="Who answers ECS and ELBv2. Default: the emulator.")
 @click.option("--region", help="Default: AWS_REGION, the AWS profile's, else us-east-1.")
 @click.option("--account", help="Account id in ARNs. Default: 000000000000.")
@@ -67,6 +73,7 @@ def run_command(context: click.Context, /, command: tuple[str, ...], **flags: An
     options = RunOptions(
         command=command,
         backend=settings.backend,
+        profile=settings.profile,
         controlplane=settings.controlplane,
         region=settings.region,
         account=settings.account,

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from kecs.core.backends import BackendProfile
 from kecs.core.formats import LogFormat, Summary
 from kecs.core.names import DEFAULT_ACCOUNT
 
@@ -166,6 +167,8 @@ class Run(Section):
 
     backend: OptionalUrl = ""
     """Emulator that answers; empty for the embedded one."""
+    profile: BackendProfile = BackendProfile.AUTO
+    """What is known of that emulator; auto to ask it."""
     controlplane: OptionalUrl = ""
     """Who answers ECS and ELBv2; empty for the backend."""
     region: Region = ""

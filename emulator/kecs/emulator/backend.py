@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _EXAMPLE: Final = "give a URL like http://localhost:4566"
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?")
 _ANSWER_LIMIT: Final = 1 << 20
+_LEAST_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,26 +100,92 @@ PROBES: Final = (
 )
 """Asked in this order; the first that is recognised decides."""
 
+_NAMES: Final = {
+    "embedded": "the embedded emulator",
+    "ministack": "ministack",
+    "localstack": "LocalStack",
+    "moto-server": "moto_server",
+    "generic": "none that is known",
+}
+_LICENCE: Final = "/_localstack/info"
+_WORD: Final = re.compile(r"[\w.+-]{1,40}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faced:
+    """What a backend said that it is."""
+
+    profile: Profile
+    version: str = ""
+    edition: str = ""
+    licensed: bool | None = None
+    """Whether LocalStack's licence is active; None where it did not tell."""
+
+    def __str__(self) -> str:
+        details = ", ".join(word for word in (self.edition, "no licence" if self.licensed is False else "") if word)
+        return " ".join(
+            part for part in (_NAMES[self.profile.name], self.version, f"({details})" if details else "") if part
+        )
+
+    @property
+    def lack(self) -> str:
+        """Say what a person should do about it; empty when there is nothing."""
+        year = self.version.partition(".")[0]
+        if self.licensed is not False or not year.isdecimal() or int(year) < _CALENDAR:
+            return ""
+        return (
+            f"LocalStack {self.version} runs without a licence: what its open core lacks is answered 501; "
+            "set LOCALSTACK_AUTH_TOKEN where it runs"
+        )
+
+
+_CALENDAR: Final = 2026
+"""Since its versions are years, LocalStack's images want an account's token; before, there was nothing to activate."""
+
 
 def detect(backend: Backend, *, timeout_s: float = 3.0) -> Profile:
-    """Return the profile of a backend by asking it; `generic` when it answers but is none we know.
+    """Return the profile of a backend by asking it; see `face`."""
+    return face(backend, timeout_s=timeout_s).profile
+
+
+def face(backend: Backend, *, timeout_s: float = 3.0) -> Faced:
+    """Ask a backend what it is, within this time for all questions; `generic` when it answers but is none we know.
 
     Raises BackendError when nothing answers at the address.
     """
+    deadline = time.monotonic() + timeout_s
     for probe in PROBES:
-        answer = _ask(backend, probe.path, timeout_s)
+        answer = _ask(backend, probe.path, deadline)
         if answer is not None and probe.recognises(answer):
-            return PROFILES[probe.profile]
-    return PROFILES["generic"]
+            told = _licence(backend, deadline) if probe.profile == "localstack" else None
+            return Faced(
+                profile=PROFILES[probe.profile],
+                version=_word(answer.get("version")),
+                edition=_word(answer.get("edition")),
+                licensed=told,
+            )
+    return Faced(profile=PROFILES["generic"])
 
 
-def _ask(backend: Backend, path: str, timeout_s: float) -> dict[str, object] | None:
+def _word(value: object) -> str:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
+
+
+def _licence(backend: Backend, deadline: float) -> bool | None:
+    try:
+        told = (_ask(backend, _LICENCE, deadline) or {}).get("is_license_activated")
+    except BackendError:  # it answered a moment ago: who it is, is known
+        return None
+    return told if isinstance(told, bool) else None
+
+
+def _ask(backend: Backend, path: str, deadline: float) -> dict[str, object] | None:
     """Return the JSON object at a path; None when there is something else, an error for one."""
-    connection = _connection(backend, timeout_s)
+    connection = _connection(backend, max(deadline - time.monotonic(), _LEAST_S))
     try:
         connection.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
         response = connection.getresponse()
-        body = response.read(_ANSWER_LIMIT)
+        body = _read(connection, response, deadline)
         found = json.loads(body) if response.status == http.client.OK else None
     except ssl.SSLError as error:
         raise BackendError(
@@ -135,6 +203,19 @@ def _ask(backend: Backend, path: str, timeout_s: float) -> dict[str, object] | N
     finally:
         connection.close()
     return found if isinstance(found, dict) else None
+
+
+def _read(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """Read a body up to the limit; who sends a byte now and then is not waited for any longer than who sends none."""
+    body = b""
+    while len(body) < _ANSWER_LIMIT and (part := response.read1(_ANSWER_LIMIT - len(body))):
+        body += part
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        if connection.sock is not None:
+            connection.sock.settimeout(left)
+    return body
 
 
 _TLS_HINT: Final = "use http://, or have its certificate's root in SSL_CERT_FILE"

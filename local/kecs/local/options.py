@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from kecs.core import names
+from kecs.core.backends import BackendProfile
 from kecs.core.errors import UsageError
 from kecs.core.formats import LogFormat, Summary
 
@@ -43,6 +44,8 @@ class RunOptions:
     command: tuple[str, ...]
     backend: str = ""
     """URL of an emulator; empty for the embedded one."""
+    profile: BackendProfile = BackendProfile.AUTO
+    """What is known of it; auto: it is asked."""
     controlplane: str = ""
     """URL that answers ECS and ELBv2; empty for the backend."""
     region: str = ""
@@ -77,6 +80,10 @@ class RunOptions:
         if not re.fullmatch(r"\d{12}", self.account):
             raise UsageError(
                 f'--account is "{self.account}"', hint="an AWS account id has 12 digits, e.g. 000000000000"
+            )
+        if self.profile is not BackendProfile.AUTO and not self.backend:
+            raise UsageError(
+                f'--profile is "{self.profile}", and there is no backend', hint="add --backend URL, or leave it out"
             )
         if self.unredacted and not (self.inspect or self.record):
             raise UsageError("--unredacted has nothing to show", hint="add --inspect or --record FILE")

@@ -18,8 +18,9 @@ from kecs.aws.hosts import SUFFIXES
 from kecs.certs.leaf import Intermediate
 from kecs.certs.state import Authority
 from kecs.core import names
+from kecs.core.backends import BackendProfile
 from kecs.core.errors import BackendError, UsageError
-from kecs.emulator.backend import Backend, detect
+from kecs.emulator.backend import Backend, face
 from kecs.local import children, inspection, namespace, processes, publish, reporter, rundir, trust
 from kecs.local.authority import Embedded
 from kecs.local.children import Child
@@ -256,18 +257,13 @@ def _config(
     options: RunOptions, backend: Backend, controlplane: Backend | None, region: str, notes: list[str]
 ) -> SidecarConfig:
     """Put together what the sidecar is told. `notes` gains what the person should know of the backend."""
-    profile = "embedded"
-    if options.backend:
-        try:
-            profile = detect(backend).name
-        except BackendError as error:
-            profile = "generic"
-            notes.append(f"{error.message}; calls fail until it does")
+    profile, found = _profile(options, backend, notes)
     return SidecarConfig(
         backend_host=backend.host,
         backend_port=backend.port,
         backend_tls=backend.scheme == "https",
         profile=profile,
+        backend_found=found,
         controlplane_host=controlplane.host if controlplane else "",
         controlplane_port=controlplane.port if controlplane else 0,
         controlplane_tls=controlplane is not None and controlplane.scheme == "https",
@@ -278,6 +274,24 @@ def _config(
         drain_quiet_s=0.0,  # the command has ended: nobody can come any more
         **inspection.settings(options),
     )
+
+
+def _profile(options: RunOptions, backend: Backend, notes: list[str]) -> tuple[str, str]:
+    """Return the backend's profile, and what it said that it is. `notes` gains what the person should know of it."""
+    if not options.backend:
+        return BackendProfile.EMBEDDED, ""
+    told = "" if options.profile is BackendProfile.AUTO else str(options.profile)
+    try:
+        faced = face(backend)
+    except BackendError as error:
+        notes.append(f"{error.message}; calls fail until it does")
+        return told or BackendProfile.GENERIC, ""
+    profile = told or faced.profile.name
+    asked = " as --profile says" if told else ""
+    notes.append(f"backend {backend} is {faced}; its profile is {profile}{asked}")
+    if faced.lack:
+        notes.append(faced.lack)
+    return profile, str(faced)
 
 
 def _start(

@@ -57,6 +57,8 @@ class SidecarConfig:
     """Speak TLS to the backend, and verify its name."""
     profile: str = "generic"
     """A name of `kecs.aws.profiles.PROFILES`."""
+    backend_found: str = ""
+    """What the backend said that it is, for `/config`; empty where it was not asked."""
     controlplane_host: str = ""
     """Where ECS and ELBv2 calls go; empty: to the backend like all others."""
     controlplane_port: int = 0
