@@ -3,7 +3,7 @@ VENV_PYTHON := .venv/bin/python
 # Most tests wait for processes: two at a time take little more than half as long, on two cores as well.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation kill soak fuzz clean
+.PHONY: help setup demo test test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation kill soak fuzz test-suite bench-sqs clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,12 @@ kill: setup  ## everything is killed, filled up or lied to under load: how long 
 
 soak: setup  ## a quarter of an hour of everything at once: memory, descriptors, tasks must not grow; see docs/performance/soak.md
 	nice -n 5 $(VENV_PYTHON) benchmarks/soak.py --minutes $(or $(MINUTES),15) --page docs/performance/soak.md --json docs/performance/soak.json
+
+test-suite: setup  ## moto's own tests, directly and by `kecs run` without endpoint: the same outcomes? See docs/suites.md
+	PYTHONPATH=tests $(VENV_PYTHON) -m suites.run --page docs/suites.md $(SUITE_ARGS)
+
+bench-sqs: setup  ## CPU of SQS calls while a queue gets deeper; writes docs/performance/sqs.md
+	$(VENV_PYTHON) benchmarks/sqs_depth.py --page docs/performance/sqs.md
 
 fuzz: setup  ## parsers of client bytes, guided by coverage, SECONDS each
 	$(VENV_PYTHON) tests/fuzz/run.py --seconds $(or $(SECONDS),60)
