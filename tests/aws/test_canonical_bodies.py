@@ -222,7 +222,7 @@ def test_a_body_that_can_not_be_read_is_the_callers_mistake(coding: bytes, body:
 
 def test_a_body_that_is_too_long_is_refused() -> None:
     refusal = refused(rpc("cloudwatch", "ListMetrics")[0], "embedded", None)
-    assert (refusal.status, refusal.code) == (413, "RequestEntityTooLarge")
+    assert (refusal.status, refusal.code) == (400, "RequestEntityTooLarge")
     assert str(BODY_MAX) in refusal.message
 
 

@@ -78,7 +78,7 @@ def _as_json(
         return Refusal(what=f"{call.operation} of {call.service} in CBOR", profile=profile.name)
     if body is None:
         because = f"a body in CBOR for {call.service} is longer than {BODY_MAX} bytes"
-        return Refusal(what="it", profile=profile.name, status=413, code="RequestEntityTooLarge", because=because)
+        return Refusal(what="it", profile=profile.name, status=400, code="RequestEntityTooLarge", because=because)
     try:
         plain = _inflated(body) if (head.get(b"content-encoding") or b"").lower() == b"gzip" else body
         said = cbor_json.to_json(plain, milliseconds=spoken is Back.JSON_CBOR)

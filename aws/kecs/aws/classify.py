@@ -205,6 +205,10 @@ def _s3_operation(seen: _Seen, found: str) -> str:
     return "PostObject" if seen.method == "POST" and form and not found else found
 
 
+def _is_form(head: RequestHead) -> bool:
+    return head.method == b"POST" and (head.get(b"content-type") or b"").lower().startswith(_FORM)
+
+
 def _spoken(seen: _Seen, service: str) -> tuple[Protocol, str]:
     """Return the protocol in which the request speaks to a service, and the operation."""
     spoken = services.protocols(service)
@@ -214,7 +218,8 @@ def _spoken(seen: _Seen, service: str) -> tuple[Protocol, str]:
         # Kinesis' Java clients speak its JSON protocol in CBOR, and read errors in CBOR alone.
         in_cbor = (seen.head.get(b"content-type") or b"").startswith(_JSON_IN_CBOR)
         return Protocol.CBOR if in_cbor else Protocol.JSON, seen.target[1]
-    query = services.query_protocol(service) if seen.action else None
+    # A form is the query protocol's, also where its Action was not to be seen: errors have to be in that form then.
+    query = services.query_protocol(service) if seen.action or _is_form(seen.head) else None
     if query is not None:
         return query, seen.action
     usual = spoken[0]
@@ -224,6 +229,12 @@ def _spoken(seen: _Seen, service: str) -> tuple[Protocol, str]:
 
 
 def _unknown(seen: _Seen) -> Protocol:
+    if seen.cbor[1] or b"smithy-protocol" in seen.head.shape.index:
+        return Protocol.CBOR
+    if seen.target[1]:
+        return Protocol.JSON
+    if seen.action:
+        return Protocol.QUERY
     content = (seen.head.get(b"content-type") or b"").lower()
     return next((spoken for start, spoken in _BY_CONTENT if content.startswith(start)), Protocol.REST_JSON)
 

@@ -29,6 +29,7 @@ from typing import Any, Final, NamedTuple, Protocol, override
 
 from kecs.aws import canonical
 from kecs.aws.call import Call
+from kecs.aws.call import Protocol as Spoken
 from kecs.aws.canonical_answers import BODY_MAX, DOUBTFUL_MAX, answered, is_doubtful, unserved
 from kecs.aws.canonical_types import Changed, Refusal
 from kecs.aws.classify import body_wanted, classify
@@ -78,6 +79,7 @@ NOT_IN_BACKEND: Final = "not_in_backend"
 
 _HOSTS_KEPT: Final = 1024
 _FINAL: Final = 200
+_FORMS: Final = frozenset({Spoken.QUERY, Spoken.EC2})
 _INTERCEPTED_PORTS: Final = frozenset({443, 80})
 _HTTP_1: Final = frozenset({"http/1.1", "http/1.0"})
 _NAMED: Final = frozenset({Wire.TLS, Wire.HTTP, Wire.CONNECT})
@@ -319,6 +321,8 @@ class SidecarDecider(Decider):
             return self._error(exchange, 421, f"this connection is for {name or 'AWS names'}, not for {asked!r}")
         if not call.service:
             return self._unclassified(exchange, call)
+        if body and not call.operation and not exchange.body_whole and call.protocol in _FORMS:
+            return self._error(exchange, 400, f"no Action within the first {len(body)} bytes", code="MissingAction")
         route = context.route = self.routes.choose(call.service)
         made = canonical.canonicalise(call, head, route.profile, body=body if exchange.body_whole else None)
         replaced: bytes | None = None
