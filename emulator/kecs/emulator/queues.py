@@ -1,8 +1,8 @@
 """moto's SQS over a `Backlog`: the same answers at a cost that does not grow with the depth of a queue.
 
 moto walks through all messages of a queue several times for every call, and each message asks the clock: 34 ms of CPU
-for a SendMessage to a FIFO queue of 1,000. Its own code goes on deciding who gets what; what that code reads of a queue (the
-messages, their counts, the groups in flight) comes from here. A test runs the same calls against moto as it is.
+for a SendMessage to a FIFO queue of 1,000. Its own code goes on deciding who gets what; what that code reads of a queue
+(the messages, their counts, the groups in flight) comes from here. A test runs the same calls against moto as it is.
 """
 
 from collections.abc import Iterable, Iterator
