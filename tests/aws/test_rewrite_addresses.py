@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kecs.aws.call import Call, Protocol
 from kecs.aws.hosts import is_aws_name
 from kecs.aws.profiles import PROFILES, Profile
-from kecs.aws.rewrite_addresses import Place, address, free, place_of
+from kecs.aws.rewrite_addresses import Place, address, free, place_of, topic_url
 from kecs.aws.rewrite_fields import SHEETS
 
 LOCALSTACK, MINISTACK, SERVER, EMBEDDED = (
@@ -525,6 +525,32 @@ def test_what_follows_the_call_where_it_has_no_host_of_awss() -> None:
     assert place.suffix == "amazonaws.com"
     bare = place_of(Call(service="sqs", region="", operation="", protocol=Protocol.JSON, host=""), MINISTACK)
     assert address("http://localhost:4566/a", bare) == "https://sqs.us-east-1.amazonaws.com/a"
+
+
+@pytest.mark.parametrize(
+    ("value", "profile", "seen", "expected"),
+    [
+        (
+            "http://localhost.localstack.cloud:4566/_aws/sns/SimpleNotificationService-6c.pem",
+            LOCALSTACK,
+            {},
+            "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-6c.pem",
+        ),
+        (
+            "http://localhost:4566/?Action=Unsubscribe&SubscriptionArn=arn:aws:sns:eu-west-1:1:t:1",
+            MINISTACK,
+            {"TopicArn": "arn:aws:sns:eu-west-1:000000000000:t"},
+            "https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn=arn:aws:sns:eu-west-1:1:t:1",
+        ),
+        ("http://localhost:4566", MINISTACK, {"TopicArn": "?"}, "https://sns.us-east-1.amazonaws.com/"),
+        ("http://sns.us-east-1.amazonaws.com/a.pem", SERVER, {}, "https://sns.us-east-1.amazonaws.com/a.pem"),
+        ("https://sns.us-east-1.amazonaws.com/a.pem", EMBEDDED, {}, "https://sns.us-east-1.amazonaws.com/a.pem"),
+        ("https://example.com/_aws/sns/a.pem", LOCALSTACK, {}, "https://example.com/_aws/sns/a.pem"),
+        ("no address", LOCALSTACK, {}, "no address"),
+    ],
+)
+def test_urls_in_notifications(value: str, profile: Profile, seen: dict[str, str], expected: str) -> None:
+    assert topic_url(value, placed("sqs", profile, seen=seen)) == expected
 
 
 LABELS = st.lists(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True), max_size=3)

@@ -23,7 +23,8 @@ from kecs.aws.head import ResponseHead
 from kecs.aws.profiles import PROFILES
 from kecs.aws.rewrite_addresses import Place, place_of
 from kecs.aws.rewrite_body import BodyFilter, Passed, body_filter, holds_text, rewrite_body
-from kecs.aws.rewrite_fields import SHEETS, Sheet, sheet_of
+from kecs.aws.rewrite_fields import Sheet, sheet_of
+from kecs.core.errors import ProtocolError
 
 PORTS = frozenset({"4566"})
 SESSION = botocore.session.get_session()
@@ -288,69 +289,21 @@ def test_what_cannot_be_changed_as_it_streams_says_so() -> None:
 
 def test_a_stream_of_nothing_is_nothing() -> None:
     assert filtered(BodyFilter(sheet_for(LIST), placed(LIST)), []) == b""
-    assert filtered(BodyFilter(sheet_for(LIST), placed(LIST), bits=31), [gzip.compress(b"")]) == b""
+    assert filtered(BodyFilter(sheet_for(LIST), placed(LIST), packed=True), [gzip.compress(b"")]) == b""
 
 
-# the table
+def test_a_stream_may_be_packed_in_parts() -> None:
+    wire = b"".join(gzip.compress(part) for part in (b'{"QueueUrls":["http://localhost:45', b'66/000000000000/q"]}'))
+    for size in (1, 7, len(wire)):
+        stream = BodyFilter(sheet_for(LIST), placed(LIST), packed=True)
+        got = filtered(stream, [wire[at : at + size] for at in range(0, len(wire), size)])
+        assert got == b'{"QueueUrls":["https://sqs.eu-west-1.amazonaws.com/000000000000/q"]}'
 
 
-def members(shape: Any, seen: set[str]) -> set[str]:
-    """Return every name that a shape's answers can hold."""
-    if shape.name in seen:
-        return set()
-    seen.add(shape.name)
-    found: set[str] = set()
-    if shape.type_name == "structure":
-        for name, member in shape.members.items():
-            found |= {name, member.serialization.get("name", name), *members(member, seen)}
-    elif shape.type_name == "list":
-        found |= {shape.member.serialization.get("name", "member"), *members(shape.member, seen)}
-    elif shape.type_name == "map":
-        found |= members(shape.value, seen)
-    return found
-
-
-UNMODELLED = {
-    "cognito-idp": "an OpenID document is no answer of the API's",
-    "appsync": "keys of a map",
-    "opensearch": "keys of a map, and the older API's names",
-    "es": "keys of a map, and the newer API's names",
-}
-
-
-@pytest.mark.parametrize("service", SHEETS)
-def test_every_operation_and_field_of_the_table_is_botocores(service: str) -> None:
-    model = SESSION.get_service_model(service)
-    known: set[str] = set()
-    for operation in model.operation_names:
-        shape = model.operation_model(operation).output_shape
-        known |= members(shape, set()) if shape is not None else set()
-    for sheet in SHEETS[service]:
-        assert sheet.operations - {"", "PostObject"} <= set(model.operation_names)
-        assert sheet.fields <= known or service in UNMODELLED
-
-
-def test_calls_that_carry_customers_data_are_not_looked_at() -> None:
-    for service, operation in (
-        ("s3", "GetObject"),
-        ("s3", "ListObjectsV2"),
-        ("lambda", "Invoke"),
-        ("dynamodb", "GetItem"),
-        ("dynamodb", "Query"),
-        ("kinesis", "GetRecords"),
-        ("secretsmanager", "GetSecretValue"),
-        ("sqs", "SendMessage"),
-        ("ssm", "GetParameter"),
-    ):
-        assert sheet_of(service, operation, PROFILES["localstack"], 200) is None
-
-
-def test_a_backend_without_addresses_of_its_own_is_looked_at_for_little() -> None:
-    embedded = PROFILES["embedded"]
-    assert sheet_of("sqs", "CreateQueue", embedded, 200) is None
-    assert sheet_of("lambda", "CreateFunctionUrlConfig", embedded, 200) is not None
-    assert sheet_of("sqs", "CreateQueue", embedded, 400) is None
-    assert sheet_of("s3", "ListObjects", embedded, 200) is None
+@pytest.mark.parametrize("wire", [b"not packed", gzip.compress(b"{}")[:-1], gzip.compress(b"{}") + b"x", b""])
+def test_a_stream_that_is_not_packed_as_it_says_is_broken_off(wire: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        filtered(BodyFilter(sheet_for(LIST), placed(LIST), packed=True), [wire])
 
 
 def test_owners_have_no_name_of_the_backends() -> None:

@@ -7,6 +7,7 @@ import pytest
 from relay_lab import Handler, Lab, Script, read_all, read_exactly, read_head, server
 
 from kecs.aws.head import Answer, Fields, RequestHead, ResponseHead
+from kecs.core.errors import ProtocolError
 from kecs.relay.decide import Address, Upstream
 
 HOST = b"Host: s3.amazonaws.com\r\n"
@@ -188,6 +189,33 @@ def test_what_breaks_while_it_is_filtered_breaks_off() -> None:
         assert not got.endswith(b"0\r\n\r\n")
         lab.script.wait(lambda s: len(s.exchanges) == 1)
         assert lab.script.exchanges[0].reason == "upstream_invalid_response"
+
+
+class Refusing:
+    """A filter that finds a body not to be what it says."""
+
+    def __init__(self, *, at_end: bool) -> None:
+        self._at_end = at_end
+
+    def feed(self, data: bytes) -> bytes:
+        if not self._at_end:
+            raise ProtocolError("it is no gzip", status=502)
+        return data
+
+    def end(self) -> bytes:
+        raise ProtocolError("it ends too early", status=502)
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("pieces", FRAMINGS)
+def test_what_a_filter_refuses_is_broken_off(pieces: list[bytes], *, at_end: bool) -> None:
+    filtered = script(Address("", 0), gathers=3, through=lambda: Refusing(at_end=at_end))
+    with server(saying(pieces)) as address, Lab(filtered) as lab:
+        lab.script.upstream = Upstream(host=address.host, port=address.port)
+        assert not exchanged(lab, GET).endswith(b"0\r\n\r\n")
+        lab.script.wait(lambda s: len(s.exchanges) == 1)
+        assert lab.script.exchanges[0].reason == "upstream_invalid_response"
+        assert lab.relay.counters["internal_errors"] == 0
 
 
 # requests

@@ -16,6 +16,7 @@ from kecs.aws.head import ResponseHead
 from kecs.aws.rewrite_addresses import Place, Rule, pattern_of, topic_url
 from kecs.aws.rewrite_fields import MESSAGE, Sheet
 from kecs.aws.rewrite_text import Walker, walk, walker_of
+from kecs.core.errors import ProtocolError
 
 DECODED_MAX: Final = 16 * 1024 * 1024
 """The most that a compressed body may become: what says more in less is let pass as it is."""
@@ -23,7 +24,8 @@ DECODED_MAX: Final = 16 * 1024 * 1024
 _MD5_FIELD: Final = "MD5OfBody"
 _CRC32: Final = b"x-amz-crc32"
 _STALE: Final = (b"content-md5", b"x-amz-checksum-crc32", b"x-amz-checksum-crc32c", b"x-amz-checksum-sha256", b"digest")
-_CODINGS: Final[Mapping[bytes, int]] = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+_GZIP_BITS: Final = 31
+_CODINGS: Final[Mapping[bytes, int]] = {b"gzip": _GZIP_BITS, b"x-gzip": _GZIP_BITS, b"deflate": 15}
 """zlib's window bits for each coding."""
 _NOTIFICATION: Final = ("SigningCertURL", "SigningCertUrl")
 _TOPIC_RULES: Final[Mapping[str, Rule]] = dict.fromkeys(
@@ -157,21 +159,48 @@ def _md5(message: str) -> str:
     return hashlib.md5(message.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
+class _Unpacker:
+    """Unpacks gzip as it comes, of which there may be several, one behind the other (RFC 1952 section 2.2)."""
+
+    __slots__ = ("_member",)
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=_GZIP_BITS)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what these bytes become; raises ProtocolError."""
+        out = []
+        try:
+            while data:
+                if self._member.eof:
+                    self._member = zlib.decompressobj(wbits=_GZIP_BITS)
+                out.append(self._member.decompress(data))
+                data = self._member.unused_data
+        except zlib.error as error:
+            raise ProtocolError(f"what is said to be gzip is none: {error}", status=502) from error
+        return b"".join(out)
+
+    def end(self) -> None:
+        """Raise ProtocolError where something is missing."""
+        if not self._member.eof:
+            raise ProtocolError("what is said to be gzip ends too early", status=502)
+
+
 class BodyFilter:
     """Rewrites a body that is too long to be held, as it streams."""
 
     __slots__ = ("_fields", "_sheet", "_unpacker", "_walker")
 
-    def __init__(self, sheet: Sheet, place: Place, *, bits: int = 0) -> None:
+    def __init__(self, sheet: Sheet, place: Place, *, packed: bool = False) -> None:
         self._sheet = sheet
         self._fields = _Fields(sheet.rules, place)
         self._walker: Walker | None = None
-        self._unpacker = zlib.decompressobj(wbits=bits) if bits else None
+        self._unpacker = _Unpacker() if packed else None
 
     def feed(self, data: bytes) -> bytes:
-        """Take more of the body; return what can be sent."""
+        """Take more of the body; return what can be sent. Raises ProtocolError for what can't be unpacked."""
         if self._unpacker is not None:
-            data = self._unpacker.decompress(data)
+            data = self._unpacker.feed(data)
         if self._walker is None:
             if not data.strip():
                 return data
@@ -180,14 +209,9 @@ class BodyFilter:
 
     def end(self) -> bytes:
         """Return what was held back, now that the body is whole."""
-        rest = self._unpacker.flush() if self._unpacker is not None else b""
-        out = self.feed(rest) if rest and self._unpacker is None else self._last(rest)
-        return out + (self._walker.end() if self._walker is not None else b"")
-
-    def _last(self, rest: bytes) -> bytes:
-        if not rest or self._walker is None:
-            return rest
-        return self._walker.feed(rest)
+        if self._unpacker is not None:
+            self._unpacker.end()
+        return self._walker.end() if self._walker is not None else b""
 
 
 def body_filter(head: ResponseHead, sheet: Sheet, place: Place) -> tuple[ResponseHead, BodyFilter] | Passed:
@@ -198,7 +222,7 @@ def body_filter(head: ResponseHead, sheet: Sheet, place: Place) -> tuple[Respons
     coding = _coding(head)
     if sheet.messages:
         return Passed.TOO_LONG
-    if coding and coding not in _CODINGS:
+    if coding and _CODINGS.get(coding) != _GZIP_BITS:
         return Passed.CODING
     drop = (*_STALE, _CRC32, b"content-encoding") if coding else (*_STALE, _CRC32)
-    return head.with_fields(drop=drop), BodyFilter(sheet, place, bits=_CODINGS.get(coding, 0))
+    return head.with_fields(drop=drop), BodyFilter(sheet, place, packed=bool(coding))

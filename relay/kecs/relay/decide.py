@@ -172,7 +172,7 @@ class Same:
 
 
 class Filter(Protocol):
-    """Changes a body as it streams."""
+    """Changes a body as it streams. Raises ProtocolError for a body that is not what it says: it is broken off."""
 
     def feed(self, data: bytes) -> bytes:
         """Take more of the body; return what can be sent."""

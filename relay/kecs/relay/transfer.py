@@ -362,8 +362,16 @@ class Transfer:
         if self._body is not None and self._body.done:
             if not rewriting.outgrown and self._is_too_long(data[count:]):
                 return
-            self._rewrote(rewriting, rewriting.end())
-            self._complete(data[count:])
+            self._end_rewriting(rewriting, data[count:])
+
+    def _end_rewriting(self, rewriting: Rewriting, rest: bytes) -> None:
+        try:
+            out = rewriting.end()
+        except ProtocolError as error:
+            self._fail(Failure.INVALID, error.message)
+            return
+        self._rewrote(rewriting, out)
+        self._complete(rest)
 
     def _rewrote(self, rewriting: Rewriting, out: bytes) -> None:
         self._keep_client = rewriting.keep_client
@@ -424,10 +432,11 @@ class Transfer:
         """The upstream sends no more."""
         if isinstance(self._body, UntilClose):
             if self._rewriting is not None:
-                self._rewrote(self._rewriting, self._rewriting.end())
-            elif self._wrote_chunks:
-                self._client.respond(b"0\r\n\r\n")
-            self._complete(b"")
+                self._end_rewriting(self._rewriting, b"")
+            else:
+                if self._wrote_chunks:
+                    self._client.respond(b"0\r\n\r\n")
+                self._complete(b"")
         else:
             self._broke(stream, "it closed the connection before its answer was complete")
         if not stream.closed and self._stream is stream:
