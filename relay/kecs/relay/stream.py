@@ -14,15 +14,22 @@ import struct
 import sys
 import termios
 from collections import deque
+from itertools import islice
 from typing import Final, Protocol
 
 from kecs.relay.farewell import close_notify
 from kecs.relay.tls import TlsSocket
 
 READ_SIZE: Final = 65536
+_BULK_SIZE: Final = 262144
+"""Read where as much as `READ_SIZE` was there the last time."""
 TLS_RECORD: Final = 16384
 HIGH_WATER: Final = 262144
 LOW_WATER: Final = 65536
+_GATHERED: Final = 131072
+"""How much of full records of TLS is gathered, before it is sent on in one call."""
+_PIECES: Final = 64
+"""Far below what one call takes (IOV_MAX, 1024)."""
 _READS_PER_WAKE: Final = range(16)
 _NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -63,8 +70,9 @@ class Stream:
     """See the module."""
 
     __slots__ = (
-        "_buffered", "_closing", "_deaf", "_failed", "_fd", "_has_shut", "_loop", "_out", "_paused", "_put", "_reading",
-        "_recv", "_shutting", "_sock", "_ssl", "_unacknowledged", "_writing", "closed", "eof", "owner",
+        "_buffered", "_closing", "_deaf", "_failed", "_fd", "_gathers", "_has_shut", "_loop", "_out", "_paused", "_put",
+        "_reading", "_recv", "_shutting", "_size", "_sock", "_ssl", "_unacknowledged", "_writing", "closed", "eof",
+        "owner",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket | TlsSocket, owner: Owner) -> None:
@@ -81,6 +89,8 @@ class Stream:
         self._paused = False
         self._reading = False
         self._writing = False
+        self._gathers = False
+        self._size = READ_SIZE
         self._closing: asyncio.TimerHandle | None = None
         self._shutting = self._has_shut = False
         self._deaf = False
@@ -141,12 +151,21 @@ class Stream:
         """Send, or buffer what the kernel does not take now. `lost` is told later, never from here."""
         if self.closed or self._closing is not None or self._failed is not None:
             return
-        sent = 0 if self._out else self._send(data)
-        if sent < len(data):
+        size = len(data)
+        # a full record of TLS is a piece of something long: with what is read behind it, it goes in one packet
+        begins = size == TLS_RECORD and self._ssl is None and not self._out
+        sent = 0 if begins or self._out else self._send(data)
+        if sent < size:
             rest = memoryview(bytes(data) if isinstance(data, bytearray) else data)[sent:]
             self._out.append(rest)
             self._buffered += len(rest)
-            self._watch_writing()
+            if begins:
+                self._gathers = True
+                self._loop.call_soon(self._writable)
+            elif not self._gathers:
+                self._watch_writing()
+            elif self._buffered >= _GATHERED:
+                self._flush()
 
     def close(self) -> None:
         """Close after what is buffered has been sent; the owner is told by `drained`."""
@@ -267,7 +286,7 @@ class Stream:
         if self._paused or self.closed or self.eof:
             return False
         openssl = self._ssl
-        size = READ_SIZE if openssl is None else TLS_RECORD
+        size = self._size if openssl is None else TLS_RECORD
         try:
             data = self._recv(size)
         except OSError as error:
@@ -276,6 +295,8 @@ class Stream:
         if not data:
             self._read_end()
             return False
+        if openssl is None:
+            self._size = _BULK_SIZE if len(data) >= READ_SIZE else READ_SIZE
         # A short read is taken for the last without asking again, but where something has to come: a reset behind
         # these bytes is told by libuv once, with them, and never again.
         return self.owner.received(self, data) or len(data) >= size or self._pending()
@@ -357,6 +378,23 @@ class Stream:
             self.crash(error)
 
     def _flush(self) -> None:
+        told = self._writing or self._closing is not None
+        """Whether somebody waits for it."""
+        self._gathers = False
+        if self.closed:
+            return
+        if self._ssl is None:
+            self._send_gathered()
+        else:
+            self._send_one_by_one()
+        if not self._out:
+            self._sent_all()
+        else:
+            self._watch_writing()
+        if told and self._buffered <= LOW_WATER:
+            self.owner.drained(self)
+
+    def _send_one_by_one(self) -> None:
         while self._out:
             view = self._out[0]
             sent = self._send(view)
@@ -365,10 +403,28 @@ class Stream:
                 self._out[0] = view[sent:]
                 break
             self._out.popleft()
-        if not self._out:
-            self._sent_all()
-        if self._buffered <= LOW_WATER:
-            self.owner.drained(self)
+
+    def _send_gathered(self) -> None:
+        out = self._out
+        while out:
+            try:
+                sent = self._sock.sendmsg(islice(out, _PIECES))
+            except _NOT_NOW:
+                return
+            except OSError as error:
+                self._loop.call_soon(self._write_failed, error)
+                self._unacknowledged += self._buffered
+                self._buffered = 0
+                out.clear()
+                return
+            self._buffered -= sent
+            while sent:
+                size = len(out[0])
+                if sent < size:
+                    out[0] = out[0][sent:]
+                    break
+                sent -= size
+                out.popleft()
 
     def _sent_all(self) -> None:
         self._unwatch_writing()
