@@ -3,7 +3,7 @@ VENV_PYTHON := .venv/bin/python
 # Most tests wait for processes: two at a time take little more than half as long, on two cores as well.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation kill soak fuzz test-suite bench-sqs clean
+.PHONY: help setup demo test test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation bench-classification kill soak fuzz test-suite bench-sqs clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ bench-rotation: setup  ## new connections of every TLS stack at hand while a roo
 	@scripts/setup.sh --clients
 	@benchmarks/rotation_clients/install.sh
 	$(VENV_PYTHON) benchmarks/rotation.py
+
+bench-classification: setup .cache/botocore  ## what it costs to say what a request is for; writes docs/performance/classification.md
+	PYTHONPATH=.cache/botocore $(VENV_PYTHON) benchmarks/classification.py --page docs/performance/classification.md
 
 kill: setup  ## everything is killed, filled up or lied to under load: how long until calls go well again
 	$(VENV_PYTHON) -m pytest -q -s -p no:xdist tests/kill

@@ -7,14 +7,15 @@ the rules give for its operation. Signatures are botocore's, but for SigV4A, who
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import aws_lab
 import botocore.exceptions
 import botocore.serialize
-from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.endpoint_provider import EndpointProvider
@@ -377,6 +378,28 @@ def credential(request: Request, endpoint: Endpoint) -> Fields:
     return ((b"Authorization", made.headers["Authorization"].encode()),)
 
 
+def presigned(request: Request, endpoint: Endpoint) -> Request:
+    """Return the request as a presigned URL makes it; its form, where it has one, stands in the query then."""
+    path, _, query = request.target.decode().partition("?")
+    if request.protocol in {"query", "ec2"}:
+        query = request.body.decode()
+    made = AWSRequest(
+        method="GET",
+        url=f"https://{request.prefix}{endpoint.host}{path}",
+        params=dict(parse_qsl(query, keep_blank_values=True)),
+    )
+    signer = S3SigV4QueryAuth if request.service == "s3" else SigV4QueryAuth
+    signer(_CREDENTIALS, endpoint.signing_name, endpoint.region).add_auth(made)
+    is_form = request.protocol in {"query", "ec2"}
+    return replace(
+        request,
+        method=b"GET" if is_form else request.method,
+        target=f"{path}?{made.url.partition('?')[2]}".encode(),
+        fields=tuple(one for one in request.fields if not (is_form and one[0].lower() == b"content-type")),
+        body=b"" if is_form else request.body,
+    )
+
+
 def head_of(request: Request, endpoint: Endpoint, signed: Fields) -> RequestHead:
     host = (b"Host", f"{request.prefix}{endpoint.host}".encode())
     target = request.target
@@ -385,13 +408,12 @@ def head_of(request: Request, endpoint: Endpoint, signed: Fields) -> RequestHead
     return RequestHead(method=request.method, target=target, fields=(host, *request.fields, *signed))
 
 
-def region_meant(endpoint: Endpoint, host: str, *, signed: bool) -> set[str]:
-    """Return the regions that a request to an endpoint may be for, as far as it tells."""
+def region_meant(endpoint: Endpoint, host: str, *, signed: bool) -> str:
+    """Return the region that a request to an endpoint is for: the one it is signed for, else what the host says."""
+    if signed and endpoint.scheme not in {"sigv4a", "bearer", "none"}:
+        return implied().get(endpoint.region, endpoint.region)
     told = parse_host(host)
-    assert told is not None, host
-    if not signed or endpoint.scheme in {"sigv4a", "bearer", "none"}:
-        return {told.default_region}
-    return {implied().get(endpoint.region, endpoint.region)}
+    return "" if told is None else told.default_region
 
 
 def wrong(request: Request, endpoint: Endpoint, signed: Fields) -> str:
@@ -406,7 +428,7 @@ def wrong(request: Request, endpoint: Endpoint, signed: Fields) -> str:
     found = (
         (call.service == request.service or call.service in twins(request.service, request.operation))
         and call.operation in operations
-        and call.region in region_meant(endpoint, host, signed=bool(signed))
+        and call.region == region_meant(endpoint, host, signed=bool(signed) or b"X-Amz-Credential=" in request.target)
         and call.host == host
     )
     if found:

@@ -83,3 +83,32 @@ def test_a_presigned_url_of_signature_version_2() -> None:
     assert "AWSAccessKeyId" in url
     call = classify(aws_lab.get_head(url))
     assert (call.service, call.operation, call.access_key) == ("s3", "GetObject", "AKIDEXAMPLE")
+
+
+@pytest.mark.parametrize(
+    ("region", "settings"),
+    [
+        ("eu-west-1", {}),
+        ("cn-north-1", {}),
+        ("eu-west-1", {"addressing_style": "path"}),
+        ("eu-west-1", {"use_dualstack_endpoint": True}),
+        ("eu-west-1", {"use_accelerate_endpoint": True}),
+    ],
+    ids=["virtual host", "China", "path", "dual stack", "accelerate"],
+)
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_a_browsers_upload_by_a_signed_policy(region: str, settings: dict[str, Any], version: str) -> None:
+    made = aws_lab.client("s3", region, signature_version=version, s3=settings)
+    form = made.generate_presigned_post("some-bucket", "uploads/${filename}")
+    boundary = (b"Content-Type", b"multipart/form-data; boundary=x")
+    call = classify(aws_lab.get_head(form["url"], b"POST", boundary))
+    assert (call.service, call.operation, call.resource) == ("s3", "PostObject", "some-bucket")
+    assert call.region == region or "accelerate" in form["url"]
+
+
+def test_a_token_of_eks_which_is_a_presigned_url_of_sts() -> None:
+    made = aws_lab.client("sts", "eu-west-1")
+    url = made.generate_presigned_url("get_caller_identity", HttpMethod="GET")
+    call = classify(aws_lab.get_head(url, b"GET", (b"x-k8s-aws-id", b"cluster")))
+    assert (call.service, call.operation, call.region) == ("sts", "GetCallerIdentity", "eu-west-1")
+    assert (call.access_key, call.signing_name) == ("AKIDEXAMPLE", "sts")

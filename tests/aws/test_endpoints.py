@@ -17,6 +17,7 @@ from endpoints_lab import (
     credential,
     described,
     endpoints,
+    presigned,
     requests,
     row_of,
     services,
@@ -25,6 +26,8 @@ from endpoints_lab import (
     twins,
     wrong,
 )
+
+from kecs.aws.hosts import parse_host
 
 
 def asked(service: str) -> list[Request]:
@@ -56,8 +59,12 @@ def test_requests_tell_service_operation_and_region_wherever_they_are_sent(servi
                 known[key] = list(endpoints(service, said))
             for endpoint in {row_of(endpoint): endpoint for endpoint in known[key]}.values():
                 failed += [wrong(request, endpoint, signed) for signed in {credential(request, endpoint), ()}]
+                failed.append(wrong(presigned(request, endpoint), endpoint, ()))
     assert not [text for text in failed if text]
     assert failed
+    for host in {endpoint.host for found in known.values() for endpoint in found}:
+        assert parse_host(f"{host}.evil.com") is None
+        assert parse_host(f"{host}evil") is None
     urls = {endpoint.url for found in known.values() for endpoint in found}
     assert [template for template in templates(service) if not template_met(template, urls)] == []
 
