@@ -394,7 +394,7 @@ def presigned(request: Request, endpoint: Endpoint) -> Request:
     return replace(
         request,
         method=b"GET" if is_form else request.method,
-        target=f"{path}?{made.url.partition('?')[2]}".encode(),
+        target=f"{path}?{str(made.url).partition('?')[2]}".encode(),
         fields=tuple(one for one in request.fields if not (is_form and one[0].lower() == b"content-type")),
         body=b"" if is_form else request.body,
     )

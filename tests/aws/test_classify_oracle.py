@@ -103,7 +103,8 @@ def test_a_browsers_upload_by_a_signed_policy(region: str, settings: dict[str, A
     boundary = (b"Content-Type", b"multipart/form-data; boundary=x")
     call = classify(aws_lab.get_head(form["url"], b"POST", boundary))
     assert (call.service, call.operation, call.resource) == ("s3", "PostObject", "some-bucket")
-    assert call.region == region or "accelerate" in form["url"]
+    # The credential is in the form, which is not looked into: a host without a region means what it means to AWS.
+    assert call.region == (region if region in form["url"] else "us-east-1")
 
 
 def test_a_token_of_eks_which_is_a_presigned_url_of_sts() -> None:
