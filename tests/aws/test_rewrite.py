@@ -102,6 +102,12 @@ def test_cors_fields_are_for_browsers_and_hold_no_emulators_words() -> None:
     ("operation", "profile", "location", "expected"),
     [
         (
+            "PostObject",
+            "ministack",
+            b"http://b.s3.eu-west-1.amazonaws.com/k",
+            b"https://b.s3.eu-west-1.amazonaws.com/k",
+        ),
+        (
             "CreateBucket",
             "localstack",
             b"http://b.s3.localhost.localstack.cloud:4566/",

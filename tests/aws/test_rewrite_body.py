@@ -330,3 +330,9 @@ def test_a_servers_fault_names_no_address_at_all() -> None:
     head = ResponseHead(status=500, reason=b"", fields=())
     found = rewrite_body(head, text, sheet_for(call, 500), placed(call))
     assert found.body == text.replace(b"'localhost'", b"'dynamodb.eu-west-1.amazonaws.com'")
+
+
+def test_an_organizations_mail_names_no_backend() -> None:
+    text = b'{"MasterAccountEmail": "master+1@ministack.local", "Email": "a@customer.example"}'
+    found = body_of(call_of("organizations", "DescribeOrganization"), text, profile="ministack")
+    assert found == b'{"MasterAccountEmail": "master+1@example.com", "Email": "a@customer.example"}'

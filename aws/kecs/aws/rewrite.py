@@ -126,6 +126,8 @@ def _location(call: Call, value: bytes, markers: tuple[str, ...]) -> bytes:
         host = url.hostname or ""
     except ValueError:  # not ASCII, or no URL
         return value
+    if call.operation == "PostObject" and host == call.host and not url.query:  # with one it is the form's own
+        return url._replace(scheme="https").geturl().encode()
     marker = next((m for m in markers if host == m or host.endswith(f".{m}")), "")
     if not marker or url.scheme not in _URL_SCHEMES:
         return value

@@ -283,6 +283,12 @@ def owner(value: str, place: Place) -> str:
     return OWNER if value == place.owner else value
 
 
+def mail(value: str, place: Place) -> str:
+    """A mail address: one below the backend's own name is nobody's."""
+    before, at, host = value.rpartition("@")
+    return f"{before}@example.com" if at and host in place.markers else value
+
+
 def object_location(value: str, place: Place) -> str:
     """An object's URL after an upload in parts: its slashes are escaped, its host is the one that was asked."""
     asked = parse_host(place.call.host)

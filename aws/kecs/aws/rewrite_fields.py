@@ -19,6 +19,7 @@ from kecs.aws.rewrite_addresses import (
     free,
     function_url,
     issuer,
+    mail,
     object_location,
     own,
     owner,
@@ -120,6 +121,7 @@ SHEETS: Final[Mapping[str, tuple[Sheet, ...]]] = MappingProxyType(
                 owners=True,
             ),
         ),
+        "organizations": (_sheet({"MasterAccountEmail": mail, "Email": mail}),),
         "lambda": (
             _sheet(
                 {"FunctionUrl": function_url},
