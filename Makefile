@@ -3,7 +3,7 @@ VENV_PYTHON := .venv/bin/python
 # Most tests wait for processes: two at a time take little more than half as long, on two cores as well.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation bench-classification kill soak fuzz test-suite bench-sqs clean
+.PHONY: help setup demo test test-matrix test-localstack test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation bench-classification kill soak fuzz test-suite bench-sqs clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,11 +17,20 @@ demo: setup  ## an unmodified boto3 program against the emulator, through the tr
 
 test:  ## the whole test suite, checks included
 	@scripts/setup.sh --clients
+	@scripts/backends.sh ministack
 	@$(MAKE) --no-print-directory check
 	$(VENV_PYTHON) -m pytest -q --hypothesis-profile=ci $(PYTEST_ARGS)
 
 test-hosts: setup .cache/botocore  ## every operation at every host of every service, by botocore's endpoint rules: some minutes
 	PYTHONPATH=.cache/botocore $(VENV_PYTHON) tests/hosts/run.py
+
+test-matrix: setup  ## every form of request against the backends that `make test` runs
+	@scripts/backends.sh ministack
+	$(VENV_PYTHON) -m pytest -q $(PYTEST_ARGS) tests/matrix
+
+test-localstack: setup  ## the same against LocalStack's open core, in a namespace of its own: it listens on every address
+	@scripts/backends.sh localstack
+	unshare -n sh -c 'ip link set lo up && KECS_LOCALSTACK=1 exec $(VENV_PYTHON) -m pytest -q -p no:xdist tests/matrix/test_localstack.py'
 
 check: setup  ## ruff, format, mypy strict, import contracts
 	$(VENV_PYTHON) -m ruff check -q .
