@@ -1,10 +1,10 @@
 """Runs a third-party test suite twice, directly against an emulator and without any endpoint, and compares the tests.
 
 The suite is moto's own, of the release that `moto.lock` pins: its source distribution is fetched by hash into a
-temporary directory; nothing of it is kept. Each run has a moto_server of its own and the same options: the one has
+temporary directory; nothing of it is kept. Each run has an emulator of its own and the same options: the one has
 AWS_ENDPOINT_URL at it, the other is started by `kecs run --backend` and has none.
 
-Usage: python -m suites.run [--services s3,sqs | --all | --earlier DIR] [--again 2] [--page FILE] [--keep DIR]
+Usage: python -m suites.run [--emulator NAME] [--services s3,sqs | --all | --earlier DIR] [--again 2] [--page FILE]
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +30,8 @@ from suites.outcomes import Comparison, Outcome, compare, folder, page, read, re
 HERE: Final = Path(__file__).parent
 BIN: Final = Path(sys.executable).parent
 VERSION: Final = "5.2.5"
-ACCOUNT: Final = "123456789012"
 MARKS: Final = "not requires_docker and not network"
-SERVICES: Final = tuple((HERE / "moto.services").read_text().split())
-REASONS: Final = HERE / "moto.reasons.toml"
+PATH: Final = f"{BIN}:{os.environ['PATH']}"
 _READY_S: Final = 120.0
 _SHOWN: Final = 300
 _COULD_RUN: Final = (0, 1, 5)
@@ -41,15 +39,48 @@ _COULD_RUN: Final = (0, 1, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Emulator:
+    """What both runs talk to."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    reset: str
+    """Where it is told to forget everything."""
+    account: str
+    """Whom it takes for the owner of the suite's access key."""
+    services: tuple[str, ...]
+    """Folders of the suite that run unless told otherwise."""
+
+
+EMULATORS: Final[Mapping[str, Emulator]] = {
+    "moto_server": Emulator(
+        command=(str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", "{port}"),
+        environment={"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"},
+        reset="/moto-api/reset",
+        account="123456789012",
+        services=tuple((HERE / "moto_server.services").read_text().split()),
+    ),
+    "ministack": Emulator(
+        command=(str(HERE.parents[1] / ".cache/backends/ministack/bin/python"), "-m", "ministack.app"),
+        environment={"GATEWAY_PORT": "{port}", "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR"},
+        reset="/_ministack/reset",
+        account="000000000000",
+        services=("dynamodb", "kms", "s3", "secretsmanager", "sns", "sqs", "ssm", "sts"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where the suite lies."""
 
+    emulator: str
     suite: Path
     packages: Path
     outcomes: Path
 
 
-def fetch(directory: Path) -> Place:
+def fetch(directory: Path, emulator: str) -> Place:
     """Fetch the suite and what it imports beyond our own packages, by hash."""
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
     hashed = ("--require-hashes", "--no-deps")
@@ -68,19 +99,21 @@ def fetch(directory: Path) -> Place:
         archive.extractall(directory, wanted, filter="data")
     outcomes = directory / "outcomes"
     outcomes.mkdir()
-    return Place(suite=directory / name, packages=packages, outcomes=outcomes)
+    return Place(emulator=emulator, suite=directory / name, packages=packages, outcomes=outcomes)
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Run a moto_server; give its URL."""
+def serving(emulator: Emulator) -> Iterator[str]:
+    """Run an emulator; give its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+    command = [part.format(port=port) for part in emulator.command]
+    environment = {name: value.format(port=port) for name, value in emulator.environment.items()}
     # Its log has a line for each call, which nobody reads.
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env={"PATH": PATH, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_for(port)
         yield f"http://127.0.0.1:{port}"
@@ -95,7 +128,7 @@ def wait_for(port: int) -> None:
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            connection.request("GET", "/moto-api/data.json")
+            connection.request("GET", "/")
             connection.getresponse()
         except OSError:
             if time.monotonic() > until:
@@ -109,8 +142,9 @@ def wait_for(port: int) -> None:
 
 def run(place: Place, name: str, tests: Sequence[str]) -> dict[str, Outcome]:
     """Run tests once; `name` says which way: direct or proxied."""
+    emulator = EMULATORS[place.emulator]
     noted = place.outcomes / f"{name}-{time.monotonic_ns()}.jsonl"
-    with server() as url:
+    with serving(emulator) as url:
         pytest = [
             sys.executable,
             "-m",
@@ -124,9 +158,20 @@ def run(place: Place, name: str, tests: Sequence[str]) -> dict[str, Outcome]:
             MARKS,
             *tests,
         ]
-        kecs = [str(BIN / "kecs"), "run", "--backend", url, "--account", ACCOUNT, "-q", "--summary", "none", "--"]
+        kecs = [
+            str(BIN / "kecs"),
+            "run",
+            "--backend",
+            url,
+            "--account",
+            emulator.account,
+            "-q",
+            "--summary",
+            "none",
+            "--",
+        ]
         environment = {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PATH": PATH,
             "HOME": str(place.outcomes),
             "LANG": "C.UTF-8",
             "TEST_SERVER_MODE": "true",
@@ -134,7 +179,7 @@ def run(place: Place, name: str, tests: Sequence[str]) -> dict[str, Outcome]:
             "AWS_SECRET_ACCESS_KEY": "FOOBARSECRET",
             "PYTHONPATH": f"{place.packages}:{HERE / 'inside'}",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "KECS_SUITE_RESET": f"{url}/moto-api/reset",
+            "KECS_SUITE_RESET": f"{url}{emulator.reset}",
             "KECS_SUITE_OUTCOMES": str(noted),
         }
         if name == "direct":
@@ -159,7 +204,7 @@ def both(place: Place, tests: Sequence[str]) -> tuple[dict[str, Outcome], dict[s
 
 def measure(place: Place, tests: Sequence[str], again: int) -> Comparison:
     """Run tests both ways, those that differ once more or oftener, and compare."""
-    why = reasons(REASONS.read_text())
+    why = known_reasons(place.emulator)
     direct, proxied = both(place, tests)
     differing = [found.test for found in compare(direct, proxied, why).differences]
     unsteady: list[str] = []
@@ -172,18 +217,23 @@ def measure(place: Place, tests: Sequence[str], again: int) -> Comparison:
     return compare(direct, proxied, why, unsteady)
 
 
-def earlier(directory: Path) -> Comparison:
+def known_reasons(emulator: str) -> dict[str, str]:
+    """Read the reasons for an emulator's answers."""
+    return reasons((HERE / f"{emulator}.reasons.toml").read_text())
+
+
+def earlier(directory: Path, emulator: str) -> Comparison:
     """Compare what earlier runs have left in a directory: a suite may run in parts."""
     runs = []
     for name in ("direct", "proxied"):
         parts = (part.read_text().splitlines() for part in sorted(directory.glob(f"{name}-*.jsonl")))
         runs.append(read(line for part in parts for line in part))
-    return compare(runs[0], runs[1], reasons(REASONS.read_text()))
+    return compare(runs[0], runs[1], known_reasons(emulator))
 
 
-def head(services: Sequence[str], again: int) -> str:
+def head(emulator: str, services: Sequence[str], again: int) -> str:
     """Say what was run."""
-    return f"""# A third-party suite, with and without an endpoint
+    return f"""# A third-party suite, with and without an endpoint: {emulator}
 
 <!-- Written by tests/suites/run.py. -->
 
@@ -192,10 +242,10 @@ def head(services: Sequence[str], again: int) -> str:
 
 The suite is moto {VERSION}'s own, {len(services)} folders of it. It has a mode for a server, in which each client gets
 that server's URL; here the URL is taken away, and clients have the endpoint of their environment. The suite runs twice,
-each time with a moto_server of its own: once with `AWS_ENDPOINT_URL` at that server, and once by
-`kecs run --backend URL` with no endpoint at all: names of AWS, TLS verified. Tests that end differently are run again,
-both ways, up to {again} times; what then ends alike is listed apart. Left out both times: tests that need Docker or
-other machines (`-m "{MARKS}"`)."""
+each time with a {emulator} of its own: once with `AWS_ENDPOINT_URL` at it, and once by `kecs run --backend URL` with no
+endpoint at all: names of AWS, TLS verified. Names that tests choose at random are the same in both runs. Tests that end
+differently are run again, both ways, up to {again} times; what then ends alike is listed apart. Left out both times:
+tests that need Docker or other machines (`-m "{MARKS}"`)."""
 
 
 def say(line: str) -> None:
@@ -206,11 +256,11 @@ def say(line: str) -> None:
 def measured(options: argparse.Namespace) -> tuple[Sequence[str], Comparison]:
     """Return the folders of the suite that ran, and what came of them."""
     if options.earlier:
-        found = earlier(options.earlier)
+        found = earlier(options.earlier, options.emulator)
         return sorted({folder(test) for test in found.direct}), found
     with tempfile.TemporaryDirectory() as temporary:
-        place = fetch(options.keep or Path(temporary))
-        tests = [f"tests/test_{service}" for service in options.services]
+        place = fetch(options.keep or Path(temporary), options.emulator)
+        tests = [f"tests/test_{service}" for service in options.services or EMULATORS[options.emulator].services]
         if options.all:
             tests = sorted(f"tests/{found.name}" for found in (place.suite / "tests").glob("test_*") if found.is_dir())
         return tests, measure(place, tests, options.again)
@@ -219,7 +269,8 @@ def measured(options: argparse.Namespace) -> tuple[Sequence[str], Comparison]:
 def main() -> int:
     """Run, print, write the page; 1 when a test without a reason ended in two ways."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--services", type=lambda text: text.split(","), default=SERVICES)
+    parser.add_argument("--emulator", choices=sorted(EMULATORS), default="moto_server")
+    parser.add_argument("--services", type=lambda text: text.split(","), help="folders of the suite, like s3,sqs")
     parser.add_argument("--all", action="store_true", help="every folder of the suite")
     parser.add_argument("--again", type=int, default=2)
     parser.add_argument("--page", type=Path)
@@ -234,7 +285,7 @@ def main() -> int:
     for test in found.needless:
         say(f"has a reason and needs none: {test}")
     if options.page:
-        options.page.write_text(page(found, head=head(tests, options.again)))
+        options.page.write_text(page(found, head=head(options.emulator, tests, options.again)))
     return 1 if found.unexplained else 0
 
 

@@ -1,11 +1,14 @@
-"""Loaded into the suite's own pytest, by both runs alike: notes outcomes, and takes its own endpoint from moto's tests.
+"""Loaded into the suite's own pytest, by both runs alike: takes its own endpoint from moto's tests, notes outcomes.
 
 moto's tests come with a mode for a server: each client gets that server's URL as its endpoint, and the server is reset
-between tests. Here clients get no endpoint of the test's: boto3 takes the one of the environment, or AWS' own.
+between tests. Here clients get no endpoint of the test's: boto3 takes the one of the environment, or AWS' own. And what
+tests choose at random is the same in both runs: some names begin with a digit, or sort otherwise.
 """
 
 import json
 import os
+import random
+import uuid
 from pathlib import Path
 from typing import IO
 
@@ -33,11 +36,20 @@ ServerModeMockAWS.__init__ = _Unpointed.__init__
 ServerModeMockAWS.reset = _Unpointed.reset
 
 
+_chance = random.Random()  # noqa: S311 - names of tests' resources
+uuid.uuid4 = lambda: uuid.UUID(int=_chance.getrandbits(128), version=4)
+
+
 class _Notes:
     """One line of JSON for each outcome, written at once: a suite that dies leaves what it did."""
 
     def __init__(self, lines: IO[str]) -> None:
         self._lines = lines
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        _chance.seed(item.nodeid)
+        random.seed(item.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed:
