@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from kecs.aws import canonical_bodies, canonical_s3, code_objects, services
 from kecs.aws.call import Call
 from kecs.aws.canonical_types import Changed, Refusal, renamed
-from kecs.aws.forms import Form, form_of
+from kecs.aws.forms import Form, form_at, form_of_target
 from kecs.aws.head import RequestHead
 from kecs.aws.hosts import AwsHost, parse_host
 from kecs.aws.presigned import is_presigned, signed_anew
@@ -28,13 +28,19 @@ _MOTO_ACCOUNT: Final = b"x-moto-account-id"
 
 
 class _Plan(NamedTuple):
-    """What host and profile say about every request."""
+    """What host, service, operation and profile say about every request."""
 
     name: bytes
     """The Host that the backend gets; empty for a name that is not AWS's."""
     prefix: bytes
     """What goes before the path."""
     express: bool
+    refused: Refusal | None
+    s3: bool
+    asks: bool
+    """Whether bucket or path may tell of a form that these don't."""
+    api: bool
+    """Whether it is a service of AWS. Customers' own endpoints are in no table: what their clients send is theirs."""
 
 
 def canonicalise(
@@ -45,31 +51,27 @@ def canonicalise(
     `body` is the whole body, None where it is longer than `body_wanted` asked for. `account` is the account meant when
     it is not the backend's own default.
     """
-    form = form_of(call, head.target)
-    if form is not None or call.service in profile.strays:
-        refused = _refused(call, form or Form.STRAY, profile)
-        if refused is not None:
-            return refused
-    made = _made(call, head, profile, form, body=body, account=account)
-    if isinstance(made, Changed) and made.body is not None and body is None:
+    plan = _plan(call.host, call.service, call.operation, profile)
+    if plan.asks and form_of_target(call, head.target) is not None:
+        plan = _by_target(call, head, profile, plan)
+    if plan.refused is not None:
+        return plan.refused
+    changed = _with_host(head, plan) if plan.name else head
+    made: RequestHead | Changed | Refusal
+    if plan.s3:
+        if profile.code_path:
+            changed = code_objects.at_backend(call, changed, profile)
+        made = _s3(call, changed, profile, plan, account)
+    else:
+        if plan.api:
+            changed = _with_scope(call, changed, profile)
+        if account:
+            changed = _with_account(changed, profile, account)
+        made = canonical_bodies.changed(call, changed, profile, body)
+    if body is None and isinstance(made, Changed) and made.body is not None:
         because = f"{call.operation or 'the request'} of {call.service} has a longer body than is expected of it"
         return Refusal(what="it", profile=profile.name, status=400, code="MalformedRequest", because=because)
     return made
-
-
-def _made(
-    call: Call, head: RequestHead, profile: Profile, form: Form | None, *, body: bytes | None, account: str
-) -> RequestHead | Changed | Refusal:
-    plan = _plan(call.host, profile)
-    changed = _with_host(head, plan) if plan.name else head
-    if form is not None:
-        changed = _with_path(changed, form, call, profile)
-    if call.service == "s3":
-        return _s3(call, code_objects.at_backend(call, changed, profile), profile, plan, account)
-    changed = _with_scope(call, changed, profile)
-    if account:
-        changed = _with_account(changed, profile, account)
-    return canonical_bodies.changed(call, changed, profile, body)
 
 
 def body_wanted(head: RequestHead, profile: Profile) -> int:
@@ -77,30 +79,59 @@ def body_wanted(head: RequestHead, profile: Profile) -> int:
     return canonical_bodies.wanted(head, profile) or canonical_s3.wanted(head)
 
 
-def _refused(call: Call, form: Form, profile: Profile) -> Refusal | None:
+def _refused(host: str, service: str, form: Form, profile: Profile) -> Refusal | None:
     if form not in profile.refuses:
         return None
-    return Refusal(what=_what(call, form), profile=profile.name)
-
-
-def _what(call: Call, form: Form) -> str:
+    what: str = form.value
     if form is Form.UNKNOWN:
-        return f"what is asked at {call.host or 'a host that is not said'}"
-    return f"{form.value} ({call.service})" if form is Form.STRAY else form.value
+        what = f"what is asked at {host or 'a host that is not said'}"
+    elif form is Form.STRAY:
+        what += f" ({service})"
+    return Refusal(what=what, profile=profile.name)
 
 
 @lru_cache(maxsize=_KEPT)
-def _plan(name: str, profile: Profile) -> _Plan:
+def _plan(name: str, service: str, operation: str, profile: Profile) -> _Plan:
+    form = form_at(name, service, operation) or (Form.STRAY if service in profile.strays else None)
+    plan = _Plan(
+        name=b"",
+        prefix=b"",
+        express=False,
+        refused=None if form is None else _refused(name, service, form, profile),
+        s3=service == "s3",
+        asks=service in {"s3", "sns"},
+        api=service != "s3" and services.protocol(service) is not None,
+    )
     host = parse_host(name)
     if host is None:
-        return _Plan(name=b"", prefix=b"", express=False)
+        return plan
     express = host.prefix.startswith("s3express-")
     spelled = _canonical_name(profile, host, express=express)
     prefix = b""
     if _wants_path_style(profile, host, express=express):
         spelled = spelled.removeprefix(f"{host.bucket}.")
         prefix = b"/" + host.bucket.encode()
-    return _Plan(name=spelled.encode(), prefix=prefix, express=express)
+    elif form is Form.EXECUTE_API and profile.api_path:
+        prefix = profile.api_path + b"/" + host.resource.encode()
+    elif form is Form.LOAD_BALANCER and profile.balancer_path:
+        # Its DNS name is the load balancer's with an id after it.
+        prefix = profile.balancer_path + b"/" + (_without_id(host.resource) or host.resource).encode()
+    return plan._replace(name=spelled.encode(), prefix=prefix, express=express)
+
+
+def _without_id(name: str) -> str:
+    return name.removeprefix("internal-").rpartition("-")[0]
+
+
+def _by_target(call: Call, head: RequestHead, profile: Profile, plan: _Plan) -> _Plan:
+    """Return the plan where bucket or path tell of another form than host and operation do."""
+    form = form_of_target(call, head.target)
+    if form is None or plan.refused is not None:
+        return plan
+    refused = _refused(call.host, call.service, form, profile)
+    if form is not Form.SIGNING_CERTIFICATE or not profile.certificate_path:
+        return plan if refused is None else plan._replace(refused=refused)
+    return plan._replace(prefix=profile.certificate_path)
 
 
 def _canonical_name(profile: Profile, host: AwsHost, *, express: bool) -> str:
@@ -124,21 +155,6 @@ def _with_host(head: RequestHead, plan: _Plan) -> RequestHead:
     return RequestHead(method=head.method, target=plan.prefix + head.target, fields=renamed(head.fields, plan.name))
 
 
-def _with_path(head: RequestHead, form: Form, call: Call, profile: Profile) -> RequestHead:
-    before = b""
-    if form is Form.SIGNING_CERTIFICATE:
-        before = profile.certificate_path
-    elif form is Form.EXECUTE_API and profile.api_path:
-        before = profile.api_path + b"/" + call.resource.encode()
-    elif form is Form.LOAD_BALANCER and profile.balancer_path:
-        # Its DNS name is the load balancer's with an id after it.
-        name = call.resource.removeprefix("internal-").rpartition("-")[0] or call.resource
-        before = profile.balancer_path + b"/" + name.encode()
-    if not before:
-        return head
-    return RequestHead(method=head.method, target=before + head.target, fields=head.fields)
-
-
 def _s3(call: Call, head: RequestHead, profile: Profile, plan: _Plan, account: str) -> RequestHead | Changed:
     made = None
     if plan.express:
@@ -154,9 +170,6 @@ def _s3(call: Call, head: RequestHead, profile: Profile, plan: _Plan, account: s
 
 
 def _needs_scope(call: Call, head: RequestHead, profile: Profile) -> bool:
-    # Customers' own endpoints are in no table: what their clients send is theirs.
-    if services.protocol(call.service) is None:
-        return False
     authorization = head.get(b"authorization")
     if authorization is not None:
         # A token says nothing of service and region; some emulators fail on it.

@@ -13,6 +13,7 @@ from kecs.aws.tables import tables
 
 BODY_MAX: Final = 16 * 1024 * 1024
 """Of a request in CBOR. Kinesis, whose are the longest, takes 10 MiB."""
+_JSON: Final = b"application/x-amz-json-"
 _RPC: Final = b"application/cbor"
 _RPC_NAME: Final = b"rpc-v2-cbor"
 _AWS_CBOR: Final = b"application/x-amz-cbor-1.1"
@@ -32,6 +33,8 @@ _STREAMED: Final = frozenset({"SubscribeToShard"})
 def notation(head: RequestHead) -> Back | None:
     """Return which CBOR a request speaks; None for none."""
     content = head.get(b"content-type") or b""
+    if content.startswith(_JSON):
+        return None  # most are
     if content.startswith(_AWS_CBOR):
         return Back.JSON_CBOR
     # An RPC without input has no body, and so no type of one.
@@ -42,7 +45,7 @@ def notation(head: RequestHead) -> Back | None:
 
 def wanted(head: RequestHead, profile: Profile) -> int:
     """Return how much of the body is needed for a backend that does not speak the request's CBOR."""
-    if profile.cbor or head.method != b"POST" or notation(head) is None:
+    if head.method != b"POST" or profile.cbor or notation(head) is None:
         return 0
     return BODY_MAX
 

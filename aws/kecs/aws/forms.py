@@ -5,13 +5,10 @@ of buckets. So which forms a backend has is said in its profile, and the others 
 """
 
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final
 
 from kecs.aws.call import Call
 from kecs.aws.hosts import parse_host
-
-_KEPT: Final = 4096
 
 
 class Form(StrEnum):
@@ -74,7 +71,6 @@ _BY_OPERATION: Final = {
     ("bedrock-runtime", "InvokeModel"): Form.CONVERSE,
     ("bedrock-runtime", "InvokeModelWithResponseStream"): Form.CONVERSE,
 }
-_OPERATIONS: Final = frozenset(operation for _, operation in _BY_OPERATION)
 
 _ALIAS: Final = "-s3alias"
 """How the bucket-like names of access points end."""
@@ -83,22 +79,26 @@ CERTIFICATE_PATH: Final = b"/SimpleNotificationService-"
 """Where SNS has the certificate that its messages are signed with."""
 
 
-@lru_cache(maxsize=_KEPT)
-def _of_host(name: str, service: str) -> Form | None:
+def form_at(name: str, service: str, operation: str) -> Form | None:
+    """Return what host, service and operation tell of a call's form; None for what every backend understands."""
+    found = _BY_OPERATION.get((service, operation))
+    if found is not None:
+        return found
     host = parse_host(name)
     if host is not None and service == "s3" and host.prefix in _BY_PREFIX:
         return _BY_PREFIX[host.prefix]
-    if not service:
-        return Form.UNKNOWN
-    return _BY_PLANE.get(service)
+    return _BY_PLANE.get(service) if service else Form.UNKNOWN
+
+
+def form_of_target(call: Call, target: bytes) -> Form | None:
+    """Return what bucket and path tell of it."""
+    if call.service == "s3" and call.resource.endswith(_ALIAS):
+        return Form.ACCESS_POINT_ALIAS
+    if call.service == "sns" and target.startswith(CERTIFICATE_PATH):
+        return Form.SIGNING_CERTIFICATE
+    return None
 
 
 def form_of(call: Call, target: bytes) -> Form | None:
     """Return which of the forms a call has; None for what every backend understands."""
-    if call.operation in _OPERATIONS:
-        return _BY_OPERATION.get((call.service, call.operation))
-    if call.resource.endswith(_ALIAS) and call.service == "s3":
-        return Form.ACCESS_POINT_ALIAS
-    if call.service == "sns" and target.startswith(CERTIFICATE_PATH):
-        return Form.SIGNING_CERTIFICATE
-    return _of_host(call.host, call.service)
+    return form_of_target(call, target) or form_at(call.host, call.service, call.operation)
