@@ -285,6 +285,15 @@ def row(label: str, call: Call, service: str, operation: str, protocol: Protocol
             Protocol.CBOR,
         ),
         row(
+            "an unknown service's target",
+            ask("https://x.amazonaws.com/", b"POST", target("Nobody_1.Do")),
+            "",
+            "",
+            Protocol.JSON,
+        ),
+        row("an unknown action", ask("https://x.amazonaws.com/?Action=DoNothingKnown"), "", "", Protocol.QUERY),
+        row("an unknown CBOR path", ask("https://x.amazonaws.com/service/X/operation/Y"), "", "", Protocol.CBOR),
+        row(
             "unknown XML",
             ask("https://x.amazonaws.com/", b"POST", (b"Content-Type", b"text/xml")),
             "",

@@ -3,7 +3,7 @@ from typing import Any
 import aws_lab
 import pytest
 
-from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, is_region, partition_of
+from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, actual, is_region, partition_of
 
 
 def botocores() -> dict[str, dict[str, Any]]:
@@ -44,3 +44,18 @@ def test_other_labels_are_not(label: str) -> None:
 
 def test_customers_endpoints_belong_to_the_commercial_partition() -> None:
     assert partition_of(suffix=ENDPOINT_SUFFIX, region="eu-west-1").name == "aws"
+
+
+@pytest.mark.parametrize(
+    ("region", "meant"),
+    [
+        ("eu-west-1", "eu-west-1"),
+        ("", ""),
+        ("aws-global", "us-east-1"),
+        ("aws-cn-global", "cn-northwest-1"),
+        ("aws-us-gov-global", "us-gov-west-1"),
+        ("aws-nowhere-global", ""),
+    ],
+)
+def test_a_partitions_name_for_everywhere_means_one_region(region: str, meant: str) -> None:
+    assert actual(region) == meant

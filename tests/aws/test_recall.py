@@ -1,5 +1,8 @@
 """What is remembered is what would be said anew, whatever was asked before."""
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +70,34 @@ def test_a_call_is_classified_as_if_it_were_the_first(asked: list[tuple[RequestH
         assert recall.classify(head, name=name) == classify(head, name=name)
 
 
+@given(heads(), st.lists(st.sampled_from(TARGETS), min_size=1, max_size=12))
+def test_what_is_alike_is_the_same_call(asked: tuple[RequestHead, str], others: list[str]) -> None:
+    head, name = asked
+    recall = Recall()
+    call = recall.classify(head, name=name)
+    pattern = recall.alike(head, name=name)
+    assert pattern is None or re.fullmatch(pattern, head.target)
+    for target in others if pattern is not None else ():
+        if re.fullmatch(pattern or b"", target.encode()):
+            other = RequestHead(method=head.method, target=target.encode(), fields=head.fields)
+            assert classify(other, name=name) == call
+
+
+def test_keys_are_alike_and_buckets_are_not() -> None:
+    recall = Recall()
+    recall.classify(s3(b"GET", b"/bucket/key"))
+    pattern = recall.alike(s3(b"GET", b"/bucket/key"))
+    assert pattern is not None
+    assert re.fullmatch(pattern, b"/bucket/another/key")
+    assert not re.fullmatch(pattern, b"/other/key")
+    assert not re.fullmatch(pattern, b"/bucket/key?acl")
+
+
+@pytest.mark.parametrize("target", [b"/bucket/a b", b"/bucket/\xff", b"/" + b"x" * 600, b""])
+def test_nothing_is_like_a_target_that_no_pattern_says(target: bytes) -> None:
+    assert Recall().alike(s3(b"GET", target)) is None
+
+
 def s3(method: bytes, target: bytes) -> RequestHead:
     return RequestHead(method=method, target=target, fields=((b"Host", b"s3.us-east-1.amazonaws.com"),))
 
@@ -89,3 +120,11 @@ def test_memory_has_bounds() -> None:
         assert recall.classify(host).resource == f"b{number}"
     assert len(recall._calls) <= 8
     assert len(recall._keyed) <= 8
+
+
+def test_forms_are_read_each_time() -> None:
+    recall = Recall()
+    fields = ((b"Host", b"sns.us-east-1.amazonaws.com"), (b"Content-Type", b"application/x-www-form-urlencoded"))
+    form = RequestHead(method=b"POST", target=b"/", fields=fields)
+    for action in ("Publish", "Subscribe"):
+        assert recall.classify(form, body=f"Action={action}&Version=2010-03-31".encode()).operation == action
