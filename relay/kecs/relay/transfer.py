@@ -143,7 +143,8 @@ class Transfer:
         """Send more of the request's body."""
         if self._sent is not None:
             self._sent += data
-            if len(self._sent) > 2 * self._means.config.replay_bytes_max and self._stream is not None:
+            sent_on = self._stream is not None and not self._corked
+            if sent_on and len(self._sent) > 2 * self._means.config.replay_bytes_max:
                 self._sent = None
         if self._corked:
             if self._ended:
