@@ -246,6 +246,9 @@ class Transfer:
             data = bytes(self._head)
             self._head.clear()
         while (end := framing.head_end(data, start)) >= 0:
+            if end > _HEAD_MAX:
+                self._fail(Failure.INVALID, "the response head is too long")
+                return
             raw, data, start = data[:end], data[end:], 0
             try:
                 response = self._means.heads.read(raw, method=self._method)
