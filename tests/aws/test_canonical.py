@@ -135,12 +135,13 @@ def presigned_sts() -> RequestHead:
 
 
 def test_a_presigned_sts_url_gets_its_credential_as_a_header_where_the_backend_routes_by_it() -> None:
-    after = outcome(presigned_sts(), "moto-server")
+    head = presigned_sts()
+    after = outcome(head, "moto-server")
     assert isinstance(after, Changed)
     scope = from_header((after.head.get(b"authorization") or b"").decode())
     assert (scope.access_key, scope.region, scope.service) == ("AKIDEXAMPLE", "ap-south-1", "sts")
-    assert after.body == presigned_sts().target.partition(b"?")[2]
-    assert changed(presigned_sts(), "embedded").get(b"authorization") is None
+    assert after.body == head.target.partition(b"?")[2]
+    assert changed(head, "embedded").get(b"authorization") is None
 
 
 @pytest.mark.parametrize(

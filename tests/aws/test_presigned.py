@@ -77,10 +77,11 @@ def test_an_account_is_a_key() -> None:
 
 
 def test_it_expires_when_it_would_have() -> None:
-    before = parse_qs(presigned("s3v4", "k").target.decode().partition("?")[2])
-    after = parse_qs(signed_anew(presigned("s3v4", "k"), key="", region="").target.decode().partition("?")[2])
+    head = presigned("s3v4", "k")
+    before = parse_qs(head.target.decode().partition("?")[2])
+    after = parse_qs(signed_anew(head, key="", region="").target.decode().partition("?")[2])
     assert after["X-Amz-Expires"] == ["100"]
-    assert after["X-Amz-Date"][0][:8] == before["X-Amz-Date"][0][:8]
+    assert after["X-Amz-Date"] == before["X-Amz-Date"]
     old = aws_lab.get_head("https://b.s3.amazonaws.com/k?AWSAccessKeyId=A&Signature=x&Expires=1770091506")
     said = parse_qs(signed_anew(old, key="", region="eu-west-1").target.decode().partition("?")[2])
     assert (said["X-Amz-Date"], said["X-Amz-Expires"]) == (["20260127T040506Z"], ["604800"])

@@ -4,6 +4,7 @@ Signatures become wrong by it. That is no loss: backends that emulate AWS don't 
 verifies presigned URLs they are signed anew. What follows from host and profile alone is worked out once for each.
 """
 
+import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -24,6 +25,8 @@ _NO_SIGNATURE: Final = "0" * 64
 _V4A: Final = b"AWS4-ECDSA-P256-SHA256"
 _BEARER: Final = b"bearer "
 _KEY_END: Final = b"Credential="
+_IN_QUERY: Final = re.compile(rb"([?&](?:X-Amz-Credential|AWSAccessKeyId)=)[^&/%]*+")
+"""The access key of a presigned URL of either version."""
 _MOTO_ACCOUNT: Final = b"x-moto-account-id"
 
 
@@ -217,8 +220,7 @@ def _with_key(head: RequestHead, key: bytes) -> RequestHead:
             return head
         value = before + found + key + b"/" + rest.partition(b"/")[2]
         return head.with_fields(drop=(b"authorization",), add=((b"Authorization", value),))
-    before, found, rest = head.target.partition(b"X-Amz-Credential=")
-    if not found:
+    target = _IN_QUERY.sub(rb"\g<1>" + key, head.target, count=1)
+    if target == head.target:
         return head
-    end = min(place for mark in (b"%2F", b"%2f", b"/") if (place := (rest + mark).find(mark)) >= 0)
-    return RequestHead(method=head.method, target=before + found + key + rest[end:], fields=head.fields)
+    return RequestHead(method=head.method, target=target, fields=head.fields)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final, Self
 
+from kecs.aws.accounts import Accounts
 from kecs.aws.hosts import is_aws_name, normalise
 from kecs.aws.profiles import PROFILES, Profile
 from kecs.core.errors import ConfigError
@@ -66,6 +67,9 @@ class SidecarConfig:
     """Speak TLS to the control plane, and verify its name."""
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
+    accounts: tuple[str, ...] = ()
+    """Whose resources calls are about, by access key: AKIAIOSFODNN7EXAMPLE=111122223333, or * for all keys that are
+    not named. Without it the backend decides."""
     role: str = "kecs"
     """The name of the role whose credentials the metadata endpoints hand out."""
     pass_hosts: tuple[str, ...] = ()
@@ -113,6 +117,10 @@ class SidecarConfig:
             raise ConfigError(f"profile {self.profile!r} is unknown", hint=f"one of {', '.join(PROFILES)}")
         if len(self.account) != _ACCOUNT_DIGITS or not (self.account.isascii() and self.account.isdigit()):
             raise ConfigError(f"account {self.account!r} is no account number", hint="twelve digits")
+        try:
+            Accounts.parse(self.accounts)
+        except ValueError as error:
+            raise ConfigError(f"accounts: {error}", hint="an access key or *, =, and twelve digits") from error
         self._check_watched()
         self._check_engine_hosts()
         for name in self.pass_hosts:
@@ -216,7 +224,7 @@ _TYPES: Final[dict[str, type]] = {
     "ready_needs_backend": bool,
 }
 
-_LISTS: Final = {"pass_hosts": "names", "engine_hosts": "patterns", "addons": "paths"}
+_LISTS: Final = {"accounts": "entries", "pass_hosts": "names", "engine_hosts": "patterns", "addons": "paths"}
 
 
 def _typed(key: str, value: Any) -> Any:

@@ -28,6 +28,7 @@ from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, Protocol, override
 
 from kecs.aws import canonical
+from kecs.aws.accounts import Accounts
 from kecs.aws.call import Call
 from kecs.aws.call import Protocol as Spoken
 from kecs.aws.canonical_answers import BODY_MAX, DOUBTFUL_MAX, answered, is_doubtful, unserved
@@ -187,6 +188,7 @@ class SidecarDecider(Decider):
     ) -> None:
         self.config = config
         self.routes = Routes.of(config)
+        self._accounts = Accounts.parse(config.accounts)
         self.tally = Tally()
         self._judged = lru_cache(maxsize=_HOSTS_KEPT)(partial(_judge, config))
         self._names = NoNames() if names is None else names  # one that has no names yet is false
@@ -324,7 +326,9 @@ class SidecarDecider(Decider):
         if body and not call.operation and not exchange.body_whole and call.protocol in _FORMS:
             return self._error(exchange, 400, f"no Action within the first {len(body)} bytes", code="MissingAction")
         route = context.route = self.routes.choose(call.service)
-        made = canonical.canonicalise(call, head, route.profile, body=body if exchange.body_whole else None)
+        whole = body if exchange.body_whole else None
+        account = self._accounts.of(call.access_key) if self._accounts.named else ""
+        made = canonical.canonicalise(call, head, route.profile, body=whole, account=account)
         replaced: bytes | None = None
         if isinstance(made, Refusal):
             return self._refused(exchange, made)
