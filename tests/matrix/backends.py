@@ -35,6 +35,8 @@ class Program:
     command: Callable[[int], list[str]]
     environment: Callable[[int], Mapping[str, str]] = field(default=lambda _: {})
     python: Path = Path(sys.executable)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Forms, by the beginning of their names, that are not played here, and why."""
     install: str = ""
     """What scripts/backends.sh installs it as; empty: it is among our own packages."""
 
@@ -59,6 +61,11 @@ PROGRAMS: Final[Mapping[str, Program]] = {
         profile="localstack",
         python=_INSTALLED / "localstack" / "bin" / "python",
         install="localstack",
+        absent={
+            "DynamoDB": "it downloads DynamoDB Local when that is first asked",
+            "Lambda: Invoke": "it runs functions in Docker",
+            "Lambda: request to the function URL": "it runs functions in Docker",
+        },
         command=lambda _: ["-m", "localstack.runtime.main"],
         environment=lambda port: {
             "GATEWAY_LISTEN": f"127.0.0.1:{port}",

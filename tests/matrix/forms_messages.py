@@ -5,7 +5,7 @@ import json
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from matrix.playbook import Api, Form, From, Given, Group, Raw, Text, among, every, holds, like, some, status
+from matrix.playbook import Api, Form, From, Given, Group, Raw, Text, Until, among, every, holds, like, some, status
 
 _SQS: Final = "sqs.us-east-1.amazonaws.com"
 _URL: Final = r"^https://sqs(-fips)?\.us-east-1\.(amazonaws\.com|api\.aws)/\d{12}/"
@@ -277,8 +277,12 @@ _TOPICS: Final = (
 
 _ENTRY: Final = {"Source": "kecs", "DetailType": "t", "Detail": "{}"}
 _PUT_EVENTS: Final = json.dumps({"Entries": [_ENTRY], "EndpointId": "abcde.veo"}).encode()
-_STREAM: Final = Api(
+_STREAM_MADE: Final = Api(
     service="kinesis", operation="CreateStream", parameters={"StreamName": "kecs-stream", "ShardCount": 1}
+)
+_STREAM: Final = Until(
+    ask=Api(service="kinesis", operation="DescribeStreamSummary", parameters={"StreamName": "kecs-stream"}),
+    right=holds("StreamDescriptionSummary.StreamStatus", "ACTIVE"),
 )
 _DESCRIBED: Final = Api(service="kinesis", operation="DescribeStreamSummary", parameters={"StreamName": "kecs-stream"})
 _STREAM_ARN: Final = From(_DESCRIBED, "StreamDescriptionSummary.StreamARN")
@@ -286,6 +290,14 @@ _CONSUMER: Final = Api(
     service="kinesis",
     operation="RegisterStreamConsumer",
     parameters={"StreamARN": _STREAM_ARN, "ConsumerName": "kecs-consumer"},
+)
+_CONSUMING: Final = Until(
+    ask=Api(
+        service="kinesis",
+        operation="DescribeStreamConsumer",
+        parameters={"ConsumerARN": From(_CONSUMER, "Consumer.ConsumerARN")},
+    ),
+    right=holds("ConsumerDescription.ConsumerStatus", "ACTIVE"),
 )
 _WRITTEN: Final = Api(
     service="kinesis",
@@ -317,7 +329,7 @@ def _cbor(name: str, operation: str, body: bytes, wanted: str) -> Form:
             sign=("kinesis", "us-east-1"),
         ),
         right=every(status(200), like("body", wanted), holds("headers.content-type", "application/x-amz-cbor-1.1")),
-        after=(_STREAM,),
+        after=(_STREAM_MADE, _STREAM),
     )
 
 
@@ -343,12 +355,12 @@ _STREAMS: Final = (
         ),
         right=every(status(200), holds("json.FailedEntryCount", 0)),
     ),
-    Form(name="Kinesis: PutRecord", ask=_WRITTEN, right=some("SequenceNumber"), after=(_STREAM,)),
+    Form(name="Kinesis: PutRecord", ask=_WRITTEN, right=some("SequenceNumber"), after=(_STREAM_MADE, _STREAM)),
     Form(
         name="Kinesis: account in the host name, control plane",
         ask=Api(service="kinesis", operation="DescribeStreamSummary", parameters={"StreamARN": _STREAM_ARN}),
         right=holds("StreamDescriptionSummary.StreamName", "kecs-stream"),
-        after=(_STREAM, _DESCRIBED),
+        after=(_STREAM_MADE, _STREAM, _DESCRIBED),
     ),
     Form(
         name="Kinesis: account in the host name, data plane",
@@ -358,7 +370,7 @@ _STREAMS: Final = (
             parameters={"StreamARN": _STREAM_ARN, "Data": b"data", "PartitionKey": "p"},
         ),
         right=some("SequenceNumber"),
-        after=(_STREAM, _DESCRIBED),
+        after=(_STREAM_MADE, _STREAM, _DESCRIBED),
     ),
     Form(
         name="Kinesis: GetRecords",
@@ -366,7 +378,7 @@ _STREAMS: Final = (
             service="kinesis", operation="GetRecords", parameters={"ShardIterator": From(_ITERATOR, "ShardIterator")}
         ),
         right=holds("Records.0.Data", b"data"),
-        after=(_STREAM, _WRITTEN, _ITERATOR),
+        after=(_STREAM_MADE, _STREAM, _WRITTEN, _ITERATOR),
     ),
     Form(
         name="Kinesis: SubscribeToShard",
@@ -380,7 +392,7 @@ _STREAMS: Final = (
             },
         ),
         right=some("EventStream.0.SubscribeToShardEvent"),
-        after=(_STREAM, _DESCRIBED, _WRITTEN, _CONSUMER),
+        after=(_STREAM_MADE, _STREAM, _DESCRIBED, _WRITTEN, _CONSUMER, _CONSUMING),
     ),
     _cbor("Kinesis: CBOR, ListStreams", "ListStreams", _CBOR_LIST, "kecs-stream"),
     _cbor("Kinesis: CBOR, PutRecord with octets", "PutRecord", _CBOR_PUT, "SequenceNumber"),
@@ -388,7 +400,7 @@ _STREAMS: Final = (
         name="Kinesis: dual-stack (api.aws)",
         ask=Api(service="kinesis", operation="ListStreams", config={"use_dualstack_endpoint": True}),
         right=among("StreamNames", "", "kecs-stream"),
-        after=(_STREAM,),
+        after=(_STREAM_MADE, _STREAM),
     ),
     Form(
         name="Firehose: ListDeliveryStreams",

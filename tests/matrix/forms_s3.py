@@ -1,6 +1,7 @@
 """S3, in every spelling its clients have."""
 
 import hashlib
+import json
 from typing import Final
 
 from matrix.playbook import (
@@ -35,7 +36,12 @@ MADE_DOTTED: Final = Api(service="s3", operation="CreateBucket", parameters={"Bu
 MADE_ABROAD: Final = Api(
     service="s3", operation="CreateBucket", region="eu-west-1", parameters={"Bucket": ABROAD, **_EU}
 )
-MADE_SITE: Final = Api(service="s3", operation="CreateBucket", region="eu-west-1", parameters={"Bucket": SITE, **_EU})
+MADE_SITE: Final = Api(
+    service="s3",
+    operation="CreateBucket",
+    region="eu-west-1",
+    parameters={"Bucket": SITE, "ObjectOwnership": "ObjectWriter", **_EU},
+)
 
 
 def _put(bucket: str, key: str = "k", body: bytes = BODY, region: str = "us-east-1", kind: str = "text/plain") -> Api:
@@ -345,6 +351,7 @@ def _presigned(name: str, region: str = "us-east-1", bucket: str = BUCKET, **con
     )
 
 
+POSTED: Final = PostPolicy(bucket=BUCKET, key="posted", content=BODY)
 _WITHOUT: Final = (
     _presigned("presigned GET, v4", signature_version="s3v4"),
     _presigned("presigned GET, v4, region", "eu-west-1", ABROAD, signature_version="s3v4"),
@@ -383,11 +390,19 @@ _WITHOUT: Final = (
     ),
     Form(
         name="POST policy",
-        ask=PostPolicy(bucket=BUCKET, key="posted", content=BODY),
+        ask=POSTED,
         right=every(
             status(201), like("headers.location", rf"^https://{BUCKET}\.s3\.(us-east-1\.)?amazonaws\.com/posted$")
         ),
+        enough=every(status(201), holds("headers.location", None)),
+        lacks="Location",
         after=(MADE,),
+    ),
+    Form(
+        name="POST policy: the object",
+        ask=Api(service="s3", operation="GetObject", parameters={"Bucket": BUCKET, "Key": "posted"}),
+        right=_READ,
+        after=(MADE, POSTED),
     ),
     _anonymous("unsigned GET, path style", "s3.us-east-1.amazonaws.com", f"/{OPEN}/open"),
     _anonymous("unsigned GET, virtual host", f"{OPEN}.s3.amazonaws.com", "/open"),
@@ -409,20 +424,33 @@ _WITHOUT: Final = (
     ),
 )
 
+_OPENED: Final = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{SITE}/*"}
+        ],
+    }
+)
+
+
+def _of_site(operation: str, **parameters: object) -> Api:
+    return Api(service="s3", operation=operation, region="eu-west-1", parameters={"Bucket": SITE, **parameters})
+
+
+def _page(key: str, body: bytes) -> Api:
+    return _of_site("PutObject", Key=key, Body=body, ContentType="text/html", ACL="public-read")
+
+
+_WEBSITE: Final = {"IndexDocument": {"Suffix": "index.html"}, "ErrorDocument": {"Key": "error.html"}}
 _SITE: Final = (
     MADE_SITE,
-    Api(
-        service="s3",
-        operation="PutBucketWebsite",
-        region="eu-west-1",
-        parameters={
-            "Bucket": SITE,
-            "WebsiteConfiguration": {"IndexDocument": {"Suffix": "index.html"}, "ErrorDocument": {"Key": "error.html"}},
-        },
-    ),
-    _put(SITE, "index.html", b"<h1>index</h1>", "eu-west-1", "text/html"),
-    _put(SITE, "error.html", b"<h1>error</h1>", "eu-west-1", "text/html"),
-    _put(SITE, "sub/index.html", b"<h1>sub</h1>", "eu-west-1", "text/html"),
+    _of_site("DeletePublicAccessBlock"),
+    _of_site("PutBucketPolicy", Policy=_OPENED),
+    _of_site("PutBucketWebsite", WebsiteConfiguration=_WEBSITE),
+    _page("index.html", b"<h1>index</h1>"),
+    _page("error.html", b"<h1>error</h1>"),
+    _page("sub/index.html", b"<h1>sub</h1>"),
 )
 
 
@@ -448,6 +476,18 @@ _WEBSITES: Final = (
 )
 
 ACCOUNT: Final = "000000000000"
+EXPRESS: Final = "kecs--use1-az4--x-s3"
+MADE_EXPRESS: Final = Api(
+    service="s3",
+    operation="CreateBucket",
+    parameters={
+        "Bucket": EXPRESS,
+        "CreateBucketConfiguration": {
+            "Location": {"Type": "AvailabilityZone", "Name": "use1-az4"},
+            "Bucket": {"Type": "Directory", "DataRedundancy": "SingleAvailabilityZone"},
+        },
+    },
+)
 _IDENTITY: Final = Api(service="sts", operation="GetCallerIdentity")
 _POINT: Final = Api(
     service="s3control",
@@ -490,19 +530,16 @@ _OTHERS: Final = (
         after=THERE,
     ),
     Form(
-        name="S3 Express: CreateSession",
-        ask=Raw(
-            method="GET",
-            host="kecs--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com",
-            target="/?session",
-            sign=("s3express", "us-east-1"),
-        ),
-        right=every(status(200), like("body", "<SessionToken>")),
+        name="S3 Express: object",
+        ask=Api(service="s3", operation="GetObject", parameters={"Bucket": EXPRESS, "Key": "k"}),
+        right=_READ,
+        after=(MADE_EXPRESS, _put(EXPRESS)),
     ),
     Form(
         name="S3 Express: directory buckets",
         ask=Api(service="s3", operation="ListDirectoryBuckets"),
-        right=status(200),
+        right=among("Buckets", "Name", EXPRESS),
+        after=(MADE_EXPRESS,),
     ),
     Form(
         name="multi-region access point, SigV4A",

@@ -16,12 +16,14 @@ from matrix.playbook import (
     Presigned,
     Raw,
     Text,
+    Until,
     among,
     every,
     holds,
     like,
     some,
     status,
+    value_at,
 )
 
 _ACCOUNT: Final = r"^\d{12}$"
@@ -340,6 +342,11 @@ _FUNCTION: Final = Api(
         "Code": {"ZipFile": _zip(_SOURCE)},
     },
 )
+_CODE: Final = Api(service="lambda", operation="GetFunction", parameters={"FunctionName": "kecs-function"})
+_FUNCTION_THERE: Final = Until(
+    ask=Api(service="lambda", operation="GetFunction", parameters={"FunctionName": "kecs-function"}),
+    right=lambda given: "it is made" if value_at(given, "Configuration.State") == "Pending" else "",
+)
 _FUNCTION_URL: Final = Api(
     service="lambda",
     operation="CreateFunctionUrlConfig",
@@ -383,15 +390,25 @@ _FUNCTIONS: Final = (
     ),
     Form(
         name="Lambda: where the code is",
-        ask=Api(service="lambda", operation="GetFunction", parameters={"FunctionName": "kecs-function"}),
+        ask=_CODE,
         right=like("Code.Location", r"^https://[\w.-]+\.amazonaws\.com/"),
         after=(_LAMBDA_ROLE, _FUNCTION),
+    ),
+    Form(
+        name="Lambda: the code, fetched",
+        ask=Raw(
+            method="GET",
+            host=From(_CODE, "Code.Location", lambda url: url.split("/")[2]),
+            target=From(_CODE, "Code.Location", lambda url: "/" + url.split("/", 3)[3]),
+        ),
+        right=every(status(200), like("body", "^PK")),
+        after=(_LAMBDA_ROLE, _FUNCTION, _CODE),
     ),
     Form(
         name="Lambda: Invoke",
         ask=Api(service="lambda", operation="Invoke", parameters={"FunctionName": "kecs-function"}),
         right=like("Payload", "ran"),
-        after=(_LAMBDA_ROLE, _FUNCTION),
+        after=(_LAMBDA_ROLE, _FUNCTION, _FUNCTION_THERE),
     ),
     Form(
         name="Lambda: function URL",
@@ -403,7 +420,7 @@ _FUNCTIONS: Final = (
         name="Lambda: request to the function URL",
         ask=Raw(method="GET", host=Text("{}", (_FUNCTION_HOST,)), target="/x"),
         right=every(status(200), holds("body", b"ran")),
-        after=(_LAMBDA_ROLE, _FUNCTION, _FUNCTION_URL),
+        after=(_LAMBDA_ROLE, _FUNCTION, _FUNCTION_THERE, _FUNCTION_URL),
     ),
     Form(
         name="API Gateway v1: CreateRestApi",
@@ -433,7 +450,7 @@ _FUNCTIONS: Final = (
             operation="CreateGraphqlApi",
             parameters={"name": "kecs", "authenticationType": "API_KEY"},
         ),
-        right=like("graphqlApi.uris.GRAPHQL", r"^https://\w+\.appsync-api\.us-east-1\.amazonaws\.com/graphql$"),
+        right=like("graphqlApi.uris.GRAPHQL", r"^https://[\w-]+\.appsync-api\.us-east-1\.amazonaws\.com/graphql$"),
     ),
 )
 

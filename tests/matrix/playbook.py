@@ -66,7 +66,7 @@ class Raw:
     """A request as it stands on the wire."""
 
     method: str
-    host: str | Text
+    host: str | Text | From
     target: str | Text | From = "/"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | str | Text = b""
@@ -84,7 +84,15 @@ class PostPolicy:
     status: str = "201"
 
 
-type Step = Api | Presigned | Raw | PostPolicy
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Until:
+    """A call that is made again until its answer is right: what a backend makes in the background."""
+
+    ask: Api
+    right: Check
+
+
+type Step = Api | Presigned | Raw | PostPolicy | Until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,6 +106,10 @@ class Form:
     """What has to be made before; each step is done once for all forms."""
     refuses: str = ""
     """The code of the error that AWS itself answers with; then this is the right answer."""
+    enough: Check | None = None
+    """What of a right answer a client can do with, where it lacks something."""
+    lacks: str = ""
+    """What it lacks then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

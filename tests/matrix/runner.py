@@ -1,6 +1,7 @@
 """Plays forms through the wire and says in a word what became of each.
 
 ok                          the right answer
+ok, without …               a right answer that lacks something a client can do without
 501 NotImplemented          an error, as its status and the code that a client reads
 200 FunctionError …         how Lambda says that a function failed
 wrong: …                    a success that is none, or what no client of AWS can read
@@ -11,6 +12,8 @@ import io
 import json
 import os
 import re
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -24,11 +27,13 @@ from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.serialize import create_serializer
-from matrix.playbook import Api, Form, From, PostPolicy, Presigned, Raw, Step, Text, value_at
+from matrix.playbook import Api, Form, From, PostPolicy, Presigned, Raw, Step, Text, Until, value_at
 from matrix.wire import Seen, Wire, chunked
 
 ERROR: Final = 400
 SECRET: Final = "secret"
+_PATIENCE_S: Final = 60
+_PAUSE_S: Final = 0.1
 _EVENTS: Final = 2  # the first says that the stream has begun
 _ENDLESS: Final = (".SubscribeToShard", ".StartLiveTail")
 _CODE: Final = (
@@ -59,13 +64,15 @@ class Runner:
         if isinstance(given, Exception):
             return "ok" if form.refuses and _code(given) == form.refuses else outcome_of(given)
         reason = form.right(given)
-        if not reason:
-            return "ok"
-        if "status" in given and given["status"] >= ERROR:
+        if reason and "status" in given and given["status"] >= ERROR:
             return _raw_error(given)
-        if "FunctionError" in given:
-            return f"200 FunctionError {given['FunctionError']}"
-        return f"wrong: {reason}"
+        enough = form.enough is not None and not form.enough(given)
+        said = (
+            (not reason, "ok"),
+            (enough, f"ok, without {form.lacks}"),
+            ("FunctionError" in given, f"200 FunctionError {given.get('FunctionError')}"),
+        )
+        return next((outcome for holds, outcome in said if holds), f"wrong: {reason}")
 
     def _once(self, step: Step) -> Mapping[str, Any] | Exception:
         if step not in self._done:
@@ -85,6 +92,20 @@ class Runner:
                 return self._raw(step)
             case PostPolicy():
                 return self._post_policy(step)
+            case Until():
+                return self._until(step)
+
+    def _until(self, step: Until) -> Mapping[str, Any]:
+        scanned, deadline = self.wire.scanned + 1, time.monotonic() + _PATIENCE_S
+        while True:
+            given = self._ask(step.ask)
+            reason = step.right(given)
+            self.wire.scanned = scanned  # however often it was asked: the number is compared
+            if not reason:
+                return given
+            if time.monotonic() > deadline:
+                raise TimeoutError(reason)
+            threading.Event().wait(_PAUSE_S)
 
     def _value(self, given: Any) -> Any:
         """Put in what earlier steps answered."""

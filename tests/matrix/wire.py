@@ -17,6 +17,9 @@ _REFUSAL = re.compile(r"the backend (?:in use )?\([a-z-]+\)")
 """What we refuse ourselves names the backend that does not have it."""
 _INFLATERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 
+_PAYLOAD = re.compile(r"\[ministack mock [^\]]*\]|ministack-key-\d+")
+"""What a mocked model says is its payload; and the name of a key stands in tokens that are signed with it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -68,11 +71,9 @@ class Wire:
     def _scan(self, seen: Seen, reason: str) -> None:
         self.scanned += 1
         head = "\n".join([reason, *(f"{key}: {value}" for key, value in seen.fields)])
-        body = (
-            _REFUSAL.sub("", seen.plain.decode("latin-1"))
-            if seen.status == HTTPStatus.NOT_IMPLEMENTED
-            else seen.plain.decode("latin-1")
-        )
+        body = _PAYLOAD.sub("", seen.plain.decode("latin-1"))
+        if seen.status == HTTPStatus.NOT_IMPLEMENTED:
+            body = _REFUSAL.sub("", body)
         for where, text in (("head", head), ("body", body)):
             for found in self.words.finditer(text):
                 around = text[max(0, found.start() - 60) : found.end() + 40]
