@@ -158,6 +158,12 @@ def test_code_locations(value: str, profile: Profile, expected: str) -> None:
             "https://b.s3.us-east-1.amazonaws.com/k",
         ),
         ("http://localhost:4566/k", "elsewhere", "/k", "https://elsewhere/k"),
+        (
+            "http://b.s3.amazonaws.com/k",
+            "ap-123456789012.s3-accesspoint.us-east-1.amazonaws.com",
+            "/a/k",
+            "https://ap-123456789012.s3-accesspoint.us-east-1.amazonaws.com/a%2Fk",
+        ),
     ],
 )
 def test_locations_of_objects_uploaded_in_parts(value: str, host: str, target: str, expected: str) -> None:

@@ -17,7 +17,7 @@ from sidecar_lab import configuration
 from sidecar_service_lab import Lab, laboratory
 
 from kecs.aws.profiles import PROFILES
-from kecs.sidecar.answers import GATHERED_MAX
+from kecs.sidecar.answers import GATHERED_MAX, MESSAGES_MAX
 from kecs.sidecar.metrics import NOT_REWRITTEN
 from kecs.sidecar.routes import Routes, known_by
 
@@ -90,6 +90,23 @@ def test_a_queues_url_is_awss_and_the_length_is_right(tmp_path: Path, framing: s
         assert (record["operation"], record["bytes_out"], record["reason"]) == ("CreateQueue", len(got), "")
 
 
+def test_it_is_so_for_the_hundredth_call_of_a_connection(tmp_path: Path) -> None:
+    body = json.dumps({"QueueUrl": f"{LOCAL}q"}).encode()
+    scope = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/sqs/aws4_request, SignedHeaders=host, Signature=0"
+    with server(answering(body)) as address, laboratory(tmp_path, port=address.port, engine="off") as lab:
+        asking = http.client.HTTPConnection(SQS)
+        asking.sock = lab.tls(SQS, ("http/1.1",))
+        with contextlib.closing(asking):
+            for number in range(100):  # calls that are alike are decided once
+                operation, expected = (
+                    ("SendMessage", body) if number % 10 < 5 else ("GetQueueUrl", f'{{"QueueUrl": "{AWS}q"}}'.encode())
+                )
+                fields = {"Host": SQS, "Authorization": scope, "X-Amz-Target": f"AmazonSQS.{operation}"}
+                asking.request("POST", "/", "{}", fields)
+                answer = asking.getresponse()
+                assert (answer.read(), answer.getheader("content-length")) == (expected, str(len(expected)))
+
+
 def test_a_packed_answer_is_packed_again_and_its_sum_is_right(tmp_path: Path) -> None:
     body = gzip.compress(b'{"Endpoints":[{"Address":"localhost:4566","CachePeriodInMinutes":1440}]}')
     fields = f"Content-Encoding: gzip\r\nx-amz-crc32: {zlib.crc32(body)}\r\n"
@@ -122,7 +139,7 @@ def metrics(lab: Lab) -> str:
 
 
 def test_what_cannot_be_changed_is_passed_counted_and_told(tmp_path: Path) -> None:
-    message = "x" * (GATHERED_MAX + 1)
+    message = "x" * (MESSAGES_MAX + 1)
     md5 = hashlib.md5(message.encode(), usedforsecurity=False).hexdigest()
     body = json.dumps({"Messages": [{"MD5OfBody": md5, "Body": message}]}).encode()
     with server(answering(body)) as address, laboratory(tmp_path, port=address.port, engine="off") as lab:

@@ -295,6 +295,8 @@ def object_location(value: str, place: Place) -> str:
     if asked is None:
         return address(value, place)
     bucket, path = asked.bucket, place.target.partition("?")[0].removeprefix("/")
+    if not bucket and asked.resource:  # an access point
+        return f"https://{asked.name}/{quote(unquote(path), safe='-._~')}"
     if not bucket:
         bucket, _, path = path.partition("/")
     host = f"s3.{place.region}.{place.suffix}"

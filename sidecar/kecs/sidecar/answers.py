@@ -8,6 +8,7 @@ from typing import Final
 
 from kecs.aws.call import Call
 from kecs.aws.head import ResponseHead
+from kecs.aws.hosts import DATA_PLANES
 from kecs.aws.rewrite_addresses import Place, place_of
 from kecs.aws.rewrite_body import BodyFilter, Passed, Rewritten, body_filter, holds_text, rewrite_body
 from kecs.aws.rewrite_fields import Sheet, sheet_of
@@ -16,12 +17,14 @@ from kecs.sidecar.context import CallContext
 from kecs.sidecar.metrics import NOT_REWRITTEN, Tally
 from kecs.sidecar.routes import Route
 
-GATHERED_MAX: Final = 4 * 1024 * 1024
-"""The most that is held of an answer. SQS's largest, ten messages of 1 MiB in all, fits as JSON and as XML."""
+GATHERED_MAX: Final = 1024 * 1024
+"""The most that is held of an answer; a longer one is changed piece by piece."""
+MESSAGES_MAX: Final = 4 * 1024 * 1024
+"""The most of messages, which can't: SQS's largest answer, ten of 1 MiB in all, fits as JSON and as XML."""
 
 _FINAL: Final = 200
 _USUAL_PORT: Final = "4566"
-_CUSTOMERS: Final = frozenset({"execute-api", "lambda-url", "load-balancer", "opensearch-domain", "eks-cluster"})
+_CUSTOMERS: Final = frozenset(DATA_PLANES.values())
 
 
 def sheet_for(call: Call, route: Route, status: int) -> Sheet | None:
@@ -29,6 +32,11 @@ def sheet_for(call: Call, route: Route, status: int) -> Sheet | None:
     if status < _FINAL or call.service in _CUSTOMERS:
         return None
     return sheet_of(call.service, call.operation, route.profile, status)
+
+
+def bytes_max(sheet: Sheet) -> int:
+    """Return how much of an answer is held."""
+    return MESSAGES_MAX if sheet.messages else GATHERED_MAX
 
 
 def rewritten(exchange: Exchange, context: CallContext, head: ResponseHead, body: bytes, tally: Tally) -> Rewritten:

@@ -80,6 +80,7 @@ NOT_IN_BACKEND: Final = "not_in_backend"
 
 _HOSTS_KEPT: Final = 1024
 _FINAL: Final = 200
+_NOT_IMPLEMENTED: Final = 501
 _FORMS: Final = frozenset({Spoken.QUERY, Spoken.EC2})
 _INTERCEPTED_PORTS: Final = frozenset({443, 80})
 _HTTP_1: Final = frozenset({"http/1.1", "http/1.0"})
@@ -308,7 +309,8 @@ class SidecarDecider(Decider):
         return self._error(exchange, 501, seen.sentence)
 
     def _refused(self, exchange: Exchange, refusal: Refusal) -> Answer:
-        exchange.reason = NOT_IN_BACKEND
+        if refusal.status == _NOT_IMPLEMENTED:
+            exchange.reason = NOT_IN_BACKEND
         return self._error(exchange, refusal.status, refusal.message, code=refusal.code)
 
     def _call(self, exchange: Exchange, body: bytes) -> Forward | Answer:
@@ -328,7 +330,7 @@ class SidecarDecider(Decider):
         route = context.route = self.routes.choose(call.service)
         whole = body if exchange.body_whole else None
         account = self._accounts.of(call.access_key) if self._accounts.named else ""
-        made = canonical.canonicalise(call, head, route.profile, body=whole, account=account)
+        made = canonical.canonicalise(call, head, route.profile, body=whole, account=account, clock=self._clock)
         replaced: bytes | None = None
         if isinstance(made, Refusal):
             return self._refused(exchange, made)
@@ -369,8 +371,9 @@ class SidecarDecider(Decider):
             return Gather(head=given_head, bytes_max=BODY_MAX)
         if is_doubtful(context.call, head, context.route.profile):
             return Gather(head=given_head, bytes_max=DOUBTFUL_MAX)
-        if answers.sheet_for(context.call, context.route, head.status) is not None:
-            return Gather(head=given_head, bytes_max=answers.GATHERED_MAX)
+        sheet = answers.sheet_for(context.call, context.route, head.status)
+        if sheet is not None:
+            return Gather(head=given_head, bytes_max=answers.bytes_max(sheet))
         return backend_errors.gather(context, given_head)
 
     @override
