@@ -1,5 +1,6 @@
 """botocore is the oracle: a URL signed anew is the one it would have made with the key that emulators know."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kecs.aws.head import RequestHead
-from kecs.aws.presigned import is_presigned, signed_anew
+from kecs.aws.presigned import is_expired, is_presigned, signed_anew
 
 KEYS = ["k", "a b/ü+~*", "%41%2f", "x?y=z&w", "tail/"]
 
@@ -86,6 +87,28 @@ def test_it_expires_when_it_would_have() -> None:
     said = parse_qs(signed_anew(old, key="", region="eu-west-1").target.decode().partition("?")[2])
     assert (said["X-Amz-Date"], said["X-Amz-Expires"]) == (["20260127T040506Z"], ["604800"])
     assert said["X-Amz-Credential"] == ["test/20260127/eu-west-1/s3/aws4_request"]
+
+
+V4 = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=A/20260203/eu-west-1/s3/aws4_request&X-Amz-Signature=x"
+
+
+@pytest.mark.parametrize(
+    ("query", "second", "expired"),
+    [
+        (f"{V4}&X-Amz-Date=20260203T040506Z&X-Amz-Expires=10", 16, False),
+        (f"{V4}&X-Amz-Date=20260203T040506Z&X-Amz-Expires=10", 17, True),
+        (f"{V4}&X-Amz-Date=20260203T040506Z&X-Amz-Expires=-10", 17, False),
+        (f"{V4}&X-Amz-Date=20260203T040506Z", 17, False),
+        (f"{V4}&X-Amz-Date=now&X-Amz-Expires=10", 17, False),
+        ("AWSAccessKeyId=A&Signature=x&Expires=1770091516", 16, False),
+        ("AWSAccessKeyId=A&Signature=x&Expires=1770091516", 17, True),
+        ("AWSAccessKeyId=A&Signature=x&Expires=soon", 17, False),
+        ("Signature=x", 17, False),
+    ],
+)
+def test_it_is_over_when_its_time_is(query: str, second: int, expired: bool) -> None:  # noqa: FBT001 - a table's column
+    head = aws_lab.get_head(f"https://b.s3.amazonaws.com/k?{query}")
+    assert is_expired(head, datetime(2026, 2, 3, 4, 5, second, tzinfo=UTC)) is expired
 
 
 @pytest.mark.parametrize(

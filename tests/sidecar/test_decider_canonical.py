@@ -141,3 +141,18 @@ def test_a_credential_may_mean_another_account(profile: str, field: bytes, said:
     assert said in (forwarded(named, exchange(head)).head.get(field) or b"")
     other = decider(profile=profile, accounts=("AKIDOTHER=111122223333",))
     assert said not in (forwarded(other, exchange(head)).head.get(field) or b"")
+
+
+def test_a_presigned_url_whose_time_is_over_is_told_so() -> None:
+    end = int(NOW.timestamp())
+    url = "https://b.s3.eu-west-1.amazonaws.com/k?AWSAccessKeyId=A&Signature=x&Expires="
+    made = decider(profile="embedded")
+    asked = exchange(aws_lab.get_head(f"{url}{end}"))
+    found = forwarded(made, asked)
+    assert made.same(asked, found) is None
+    late = exchange(aws_lab.get_head(f"{url}{end - 1}"))
+    answer = made.request(late, b"")
+    assert isinstance(answer, Answer)
+    assert answer.status == 403
+    assert b"<Code>AccessDenied</Code><Message>Request has expired</Message>" in answer.body
+    assert late.reason == ""

@@ -5,6 +5,8 @@ verifies presigned URLs they are signed anew. What follows from host and profile
 """
 
 import re
+from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -14,7 +16,7 @@ from kecs.aws.canonical_types import Changed, Refusal, renamed
 from kecs.aws.forms import Form, form_at, form_of_target
 from kecs.aws.head import RequestHead
 from kecs.aws.hosts import AwsHost, parse_host
-from kecs.aws.presigned import is_presigned, signed_anew
+from kecs.aws.presigned import is_expired, is_presigned, signed_anew
 from kecs.aws.profiles import AccountBy, PathStyle, Profile, Sign
 
 _KEPT: Final = 4096
@@ -24,6 +26,7 @@ _TEST_KEY: Final = "test"
 _NO_SIGNATURE: Final = "0" * 64
 _V4A: Final = b"AWS4-ECDSA-P256-SHA256"
 _BEARER: Final = b"bearer "
+_EXPIRED: Final = "Request has expired"
 _KEY_END: Final = b"Credential="
 _IN_QUERY: Final = re.compile(rb"([?&](?:X-Amz-Credential|AWSAccessKeyId)=)[^&/%]*+")
 """The access key of a presigned URL of either version."""
@@ -47,12 +50,18 @@ class _Plan(NamedTuple):
 
 
 def canonicalise(
-    call: Call, head: RequestHead, profile: Profile, *, body: bytes | None = None, account: str = ""
+    call: Call,
+    head: RequestHead,
+    profile: Profile,
+    *,
+    body: bytes | None = None,
+    account: str = "",
+    clock: Callable[[], datetime] | None = None,
 ) -> RequestHead | Changed | Refusal:
     """Return the head that the backend understands, the same object when nothing has to change; or a refusal.
 
     `body` is the whole body, None where it is longer than `body_wanted` asked for. `account` is the account meant when
-    it is not the backend's own default.
+    it is not the backend's own default. With a `clock`, presigned URLs of S3 expire: most backends don't look.
     """
     plan = _plan(call.host, call.service, call.operation, profile)
     if plan.asks and form_of_target(call, head.target) is not None:
@@ -62,6 +71,8 @@ def canonicalise(
     changed = _with_host(head, plan) if plan.name else head
     made: RequestHead | Changed | Refusal
     if plan.s3:
+        if clock is not None and is_presigned(head) and is_expired(head, clock()):
+            return Refusal(what="it", profile=profile.name, status=403, code="AccessDenied", because=_EXPIRED)
         if profile.code_path:
             changed = code_objects.at_backend(call, changed, profile)
         made = _s3(call, changed, profile, plan, account)

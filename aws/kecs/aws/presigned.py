@@ -5,7 +5,7 @@ signatures it was made with.
 """
 
 import hmac
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
@@ -31,6 +31,7 @@ _REPLACED: Final = frozenset(
         "signature",
     }
 )
+_DATE: Final = "%Y%m%dT%H%M%SZ"
 _SCOPE_PARTS: Final = 5
 _UNRESERVED: Final = "-_.~"
 _ACCOUNT_DIGITS: Final = 12
@@ -61,7 +62,20 @@ def _terms(said: dict[str, str], region: str) -> _Terms | None:
     if "awsaccesskeyid" not in said or len(end) not in _EPOCH_DIGITS or not (end.isascii() and end.isdigit()):
         return None
     start = datetime.fromtimestamp(int(end) - _LONGEST, UTC)
-    return _Terms(date=start.strftime("%Y%m%dT%H%M%SZ"), expires=str(_LONGEST), region=region)
+    return _Terms(date=start.strftime(_DATE), expires=str(_LONGEST), region=region)
+
+
+def is_expired(head: RequestHead, now: datetime) -> bool:
+    """Tell whether the time for which the URL was signed is over."""
+    pairs = parse_qsl(head.target.partition(b"?")[2].decode("latin-1"), keep_blank_values=True)
+    terms = _terms({name.lower(): value for name, value in pairs}, "")
+    if terms is None or len(terms.expires) not in _EPOCH_DIGITS or not terms.expires.isdecimal():
+        return False
+    try:
+        start = datetime.strptime(terms.date, _DATE).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return now > start + timedelta(seconds=int(terms.expires))
 
 
 def signed_anew(head: RequestHead, *, key: str, region: str) -> RequestHead:

@@ -330,7 +330,7 @@ class SidecarDecider(Decider):
         route = context.route = self.routes.choose(call.service)
         whole = body if exchange.body_whole else None
         account = self._accounts.of(call.access_key) if self._accounts.named else ""
-        made = canonical.canonicalise(call, head, route.profile, body=whole, account=account)
+        made = canonical.canonicalise(call, head, route.profile, body=whole, account=account, clock=self._clock)
         replaced: bytes | None = None
         if isinstance(made, Refusal):
             return self._refused(exchange, made)

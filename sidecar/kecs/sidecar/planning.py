@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kecs.aws.errors import extended_request_id
 from kecs.aws.head import RequestHead, ResponseHead
+from kecs.aws.presigned import is_presigned
 from kecs.aws.recall import READ, Recall
 from kecs.aws.rewrite import reads_values, rewrite_head
 from kecs.relay.decide import Exchange, Forward, Gather, Same, SameAnswer
@@ -80,8 +81,8 @@ class Planner:
         context, head = exchange.context, exchange.head
         if not isinstance(context, CallContext) or context.route is None or forward.body is not None:
             return None
-        if head.get(ENGINE_FIELD) is not None or not exchange.name:
-            return None
+        if head.get(ENGINE_FIELD) is not None or not exchange.name or is_presigned(head):
+            return None  # what is presigned expires
         values = _values(head)
         target = self._recall.alike(head, name=exchange.name)
         if values is None or target is None:
