@@ -20,7 +20,8 @@ from kecs.relay.templates import RequestReader
 from kecs.relay.transfer import Means, Transfer
 
 _HELD_MAX: Final = 65536
-"""A body of this size at most is waited for, until the loop has read what is there."""
+"""A body of this size at most is waited for: many programs send the head first. Nothing is sent on meanwhile."""
+_READS_MAX: Final = 8
 
 
 class Begun(Enum):
@@ -31,7 +32,7 @@ class Begun(Enum):
     SENT = auto()
     """The request is on its way."""
     HELD = auto()
-    """The rest of its body may be there already: it is tried once more, with what comes next."""
+    """A part of its body is missing: it is tried again with what comes next, or given up in a moment (`let_go`)."""
 
 
 class Client(transfer.Client, Protocol):
@@ -51,8 +52,8 @@ class FastPath:
     """One session's. Owner of the upstream's stream while a request is under way."""
 
     __slots__ = (
-        "_connection", "_data", "_end", "_means", "_name", "_out", "_plan", "_session", "_shelf", "_started", "_stream",
-        "deadline", "holding",
+        "_connection", "_data", "_end", "_fits", "_held", "_means", "_name", "_out", "_plan", "_session", "_shelf",
+        "_started", "_stream", "deadline",
     )  # fmt: skip
 
     def __init__(self, means: Means, session: Client, shelf: Shelf, connection: Connection, name: str) -> None:
@@ -67,8 +68,10 @@ class FastPath:
         self._stream: Stream | None = None
         self.deadline = 0.0
         """When the upstream has had its time for an answer; in the loop's time."""
-        self.holding = False
-        """A request lacks a part of its body."""
+        self._held = 0
+        """Reads after which a request still lacked a part of its body."""
+        self._fits = False
+        """What came last fits a plan."""
 
     @property
     def under_way(self) -> bool:
@@ -77,7 +80,7 @@ class FastPath:
 
     def met(self, exchange: Exchange, request: Request, forward: Forward) -> None:
         """Learn of a request that went the ordinary way; now and then a plan is made of one."""
-        if not self._shelf.due(request.head.shape) or not self._is_simple(request):
+        if self._fits or not self._shelf.due(request.head.shape) or not self._is_simple(request):
             return
         same = self._means.decider.same(exchange, forward)
         if same is None:
@@ -105,20 +108,24 @@ class FastPath:
 
     def begin(self, data: bytes) -> Begun:
         """Send a request on, if it can go this way."""
-        held, self.holding = self.holding, False
+        held, self._held = self._held, 0
+        self._fits = False
         for place, plan in enumerate(self._shelf.plans):  # noqa: B007 - used below
             match = plan.match(data)
             if match is not None:
                 break
         else:
             return Begun.NO
+        self._fits = True
         means = self._means
         end = match.end()
         size = len(data) - end
         length = int(match[plan.length]) if plan.length else 0
         if size != length or end > means.config.head_bytes_max:
-            self.holding = not held and size < length <= _HELD_MAX
-            return Begun.HELD if self.holding else Begun.NO
+            if held < _READS_MAX and size < length <= _HELD_MAX:
+                self._held = held + 1
+                return Begun.HELD
+            return Begun.NO
         pool = means.pool
         if pool.waiting >= means.config.requests_max:
             return Begun.NO
@@ -139,6 +146,11 @@ class FastPath:
         stream.owner = self
         stream.write(out)
         return Begun.SENT
+
+    def let_go(self) -> bool:
+        """Wait no longer for the rest of a body; say whether it was waited for."""
+        held, self._held = self._held, 0
+        return held > 0
 
     def leave(self) -> Transfer:
         """Go the ordinary way from here on. Where the decider raises, nothing is under way any more."""

@@ -91,16 +91,16 @@ class Session:
         """The client sends no more: requests that are complete still get their responses."""
         if self._state in {State.SHOW, State.BODY}:
             self._end("client_closed")
+        elif self._fast is not None and self._fast.let_go():
+            self._continue()
         elif self._state in {State.HEAD, State.LINGER}:
             self._leave_when_sent()
 
     def lost(self, stream: Stream, error: OSError) -> None:  # noqa: ARG002 - the protocol's
         """The client's connection broke."""
-        if isinstance(error, CrashError):
-            self._means.counters["internal_errors"] += 1
-            self._end("internal_error")
-        else:
-            self._end("client_reset")
+        crashed = isinstance(error, CrashError)
+        self._means.counters["internal_errors"] += crashed
+        self._end("internal_error" if crashed else "client_reset")
 
     def drained(self, stream: Stream) -> None:
         """The client took what was buffered."""
@@ -267,12 +267,9 @@ class Session:
             self._next()
         return data[count:]
 
-    # the fast path
-
     def _went_fast(self, begun: Begun, data: bytes) -> bool:
         if begun is Begun.HELD:
             self._in += data
-            self._means.loop.call_soon(self._continue)
             return True
         if self._in:
             self._in.clear()
@@ -517,6 +514,8 @@ class Session:
             if now >= fast.deadline:
                 self._upstream_expired(fast.leave())
             return
+        if fast is not None and fast.let_go():
+            self._continue()
         transfer = self._transfer
         waiting = self._state is State.WAIT or self._held
         if self._state is State.JOINED and self.joined is not None and self.joined.touched:
