@@ -380,3 +380,11 @@ def test_no_bytes_break_a_decision(method: bytes, target: bytes, value: bytes, n
         made.record(done)
     for wire in Wire:
         made.connection(connection(), Peeked(wire=wire, name=name))
+
+
+def test_event_streams_are_never_held() -> None:
+    made = decider(profile="localstack")
+    done = exchange(request("POST", "/", Host="transcribestreaming.eu-west-1.amazonaws.com"))
+    done.context = forwarded(made, done.head).context
+    stream = ((b"Content-Type", b"application/vnd.amazon.eventstream"), (b"Transfer-Encoding", b"chunked"))
+    assert isinstance(made.response(done, ResponseHead(status=200, reason=b"OK", fields=stream)), ResponseHead)

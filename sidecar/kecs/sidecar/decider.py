@@ -39,6 +39,7 @@ from kecs.aws.head import Answer, RequestHead, ResponseHead
 from kecs.aws.hosts import is_aws_name, normalise, wants_client_certificate
 from kecs.aws.recall import Recall
 from kecs.aws.rewrite import rewrite_head
+from kecs.aws.rewrite_body import holds_text
 from kecs.aws.unclassified import Sighting, Sightings
 from kecs.relay.decide import (
     Connection,
@@ -372,7 +373,7 @@ class SidecarDecider(Decider):
         if is_doubtful(context.call, head, context.route.profile):
             return Gather(head=given_head, bytes_max=DOUBTFUL_MAX)
         sheet = answers.sheet_for(context.call, context.route, head.status)
-        if sheet is not None:
+        if sheet is not None and holds_text(head):  # event streams are told as they come
             return Gather(head=given_head, bytes_max=answers.bytes_max(sheet))
         return backend_errors.gather(context, given_head)
 
