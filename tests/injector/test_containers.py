@@ -61,16 +61,24 @@ def test_everything_that_the_sidecar_can_be_told_about_calls_is_told() -> None:
     config = injection(controlplane=Endpoint.parse("http://cp:1", source="x"))
     missing = {field.name for field in fields(SidecarConfig)} - set(sidecar_config(config, wished(config)))
     with_page = {"page_port", "record", "addons", "unredacted"}
-    where_not_default = {"workers", "drain_timeout_s", "drain_quiet_s", "ready_needs_backend", "relay"}
-    assert missing - {"engine_hosts", "engine_idle_s"} == {"role"} | with_page | where_not_default
+    told = Relay(workers=2, drainTimeout=1, drainQuiet=1, readyNeedsBackend=True, linger=1, engineIdle=1)
+    where_not_default = {"engine_hosts", *told.told()}
+    assert missing == {"role", "backend_found"} | with_page | where_not_default
 
 
 def test_limits_are_told_where_they_are_not_the_default() -> None:
-    told = Relay(idleTimeout=20, workers=2).told()
+    hosts = ("transcribestreaming.*.amazonaws.com",)
+    told = Relay(idleTimeout=20, workers=2, engineHosts=hosts, engineIdle=0).told()
     config = injection(relay=told)
     read_back = SidecarConfig.from_mapping(sidecar_config(config, wished(config)))
     assert (read_back.relay.idle_timeout_s, read_back.workers) == (20, 2)
+    assert (read_back.engine_hosts, read_back.engine_idle_s) == (hosts, 0)
     assert read_back.relay.head_timeout_s == RelayConfig().head_timeout_s
+
+
+def test_names_for_the_engine_are_looked_at_before_pods_are() -> None:
+    with pytest.raises(ConfigError, match=r"'example\.\*\.com', which is no AWS name"):
+        injection(relay={"engine_hosts": ["kinesis.*.amazonaws.com", "example.*.com"]})
 
 
 def test_the_pods_own_endpoint_is_the_backend() -> None:

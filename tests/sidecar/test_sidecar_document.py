@@ -16,6 +16,8 @@ SETTINGS = {f"relay.{row[0].strip('`')}": row for row in ROWS if len(row) == 5}
 def spelled(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, tuple):
+        return ", ".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -92,5 +92,7 @@ def run_command(context: click.Context, /, command: tuple[str, ...], **flags: An
         timings=flags["timings"],
         certs=certs_options(loaded.certs),
         relay=loaded.relay.told().get("relay", {}),
+        engine_hosts=loaded.relay.engine_hosts,
+        engine_idle_s=loaded.relay.engine_idle,
     )
     return run(options, os.environ)

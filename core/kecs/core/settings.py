@@ -75,6 +75,13 @@ type Service = Annotated[str, _matching(r"[a-z][a-z0-9-]*", "is not a service's 
 type Account = Annotated[str, _matching(r"\d{12}", "is not an account id: 12 digits, e.g. 000000000000")]
 type Region = Annotated[str, _matching(r"|[a-z]{2,}(-[a-z]+)+-\d+", "is not a region as AWS spells it; e.g. eu-west-1")]
 type Publish = Annotated[str, _matching(r"(\d{1,5}:)?\d{1,5}", "is not [HOSTPORT:]PORT; e.g. 8080 or 18080:8080")]
+type HostPattern = Annotated[
+    str,
+    _matching(
+        r"(\*|[A-Za-z0-9_-]+)(\.(\*|[A-Za-z0-9_-]+))+",
+        "is no host name, nor one in which * stands for whole labels; e.g. transcribestreaming.*.amazonaws.com",
+    ),
+]
 type Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -222,6 +229,10 @@ class Relay(Section):
     """Seconds without a connection after which that end comes sooner."""
     ready_needs_backend: bool = False
     """Have pods be unready while the emulator can't be reached."""
+    engine_hosts: Annotated[tuple[HostPattern, ...], AfterValidator(_unique)] = ()
+    """AWS names that the second engine serves whatever clients offer; * stands for one whole label."""
+    engine_idle: Annotated[float, Field(ge=0, le=86400)] = 60.0
+    """Seconds without a connection after which the second engine ends; 0: never."""
     head_bytes_max: Annotated[int, Field(ge=4096, le=1 << 20)] = 65536
     """Bytes of a request's head; a longer one is answered 431."""
     head_fields_max: Annotated[int, Field(ge=16, le=10000)] = 200
@@ -248,13 +259,18 @@ class Relay(Section):
     def told(self) -> dict[str, Any]:
         """Spell what differs from the defaults as a sidecar is told it."""
         changed = self.model_dump(include=self.model_fields_set, exclude_defaults=True)
+        changed = {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
         own = {_TOLD.get(name, name): changed.pop(name) for name in _OWN if name in changed}
         limits = {name + "_s" * (name in _IN_SECONDS): value for name, value in changed.items()}
         return own | ({"relay": limits} if limits else {})
 
 
-_TOLD: Final[Mapping[str, str]] = {"drain_timeout": "drain_timeout_s", "drain_quiet": "drain_quiet_s"}
-_OWN: Final = ("workers", "drain_timeout", "drain_quiet", "ready_needs_backend")
+_TOLD: Final[Mapping[str, str]] = {
+    "drain_timeout": "drain_timeout_s",
+    "drain_quiet": "drain_quiet_s",
+    "engine_idle": "engine_idle_s",
+}
+_OWN: Final = ("workers", "drain_timeout", "drain_quiet", "ready_needs_backend", "engine_hosts", "engine_idle")
 """What is the sidecar's own; the rest is its relay's."""
 _IN_SECONDS: Final = frozenset(name for name in Relay.model_fields if name.endswith("_timeout") or name == "linger")
 

@@ -187,6 +187,12 @@ class Injection:
         _check_trust_size(self.extra_cas, room=_ROOTS_BYTES)
         if self.profile not in PROFILES:
             raise ConfigError(f"the emulator's profile is {self.profile!r}", hint=f"one of {', '.join(PROFILES)}")
+        for pattern in self.relay.get("engine_hosts", ()):
+            if not is_aws_name(pattern.replace("*", "any")):
+                raise ConfigError(
+                    f"relay.engineHosts names {pattern!r}, which is no AWS name",
+                    hint="only AWS names are served at all; e.g. transcribestreaming.*.amazonaws.com",
+                )
         for name in self.service_endpoints:
             if not _SERVICE.fullmatch(name):
                 raise ConfigError(

@@ -73,6 +73,10 @@ class RunOptions:
     certs: CertsOptions = CertsOptions()
     relay: Mapping[str, Any] = field(default_factory=dict)
     """Limits of the data path that are not to be the default, as `kecs.relay.config.RelayConfig` names them."""
+    engine_hosts: tuple[str, ...] = ()
+    """AWS names that the second engine serves in any case, as `kecs.sidecar.config.SidecarConfig` spells them."""
+    engine_idle_s: float = 60.0
+    """The second engine ends after this long without a connection; 0: never."""
 
     def __post_init__(self) -> None:
         if not self.command:

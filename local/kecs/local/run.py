@@ -271,6 +271,8 @@ def _config(
         account=options.account,
         dns_capture=options.dns,
         relay=RelayConfig.from_mapping(options.relay),
+        engine_hosts=options.engine_hosts,
+        engine_idle_s=options.engine_idle_s,
         drain_quiet_s=0.0,  # the command has ended: nobody can come any more
         **inspection.settings(options),
     )
