@@ -53,7 +53,7 @@ def _wrk(running: Running, connections: int, fields: Mapping[str, str], seconds:
     shape = ["-t1", f"-c{connections}", f"-d{_LONGEST_S}s", "--timeout", "10s", "--latency"]
     site = running.site
     started = site.requests()
-    with running.pod.start("wrk", *shape, *words, f"{running.base}/small", stdout=subprocess.PIPE) as process:
+    with running.pod.lasting("wrk", *shape, *words, f"{running.base}/small", stdout=subprocess.PIPE) as process:
         # what opening the connections costs is another load's to say
         until(lambda: site.requests() - started >= _ROUNDS_OPEN * connections)
         meter, before, began = Meter(running.pod, PROXY_UID), site.requests(), time.monotonic()

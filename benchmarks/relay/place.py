@@ -6,6 +6,7 @@ ends with it, however we end. Needs root.
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -63,6 +64,17 @@ class Place:
         """Start a program inside."""
         argv = self.argv(*command, user=user)
         return subprocess.Popen(argv, env=clean(environ), stdin=stdin, stdout=stdout, stderr=stderr, text=True)
+
+    @contextmanager
+    def lasting(self, *command: str, stdout: int | IO[bytes] | None = None) -> Iterator[subprocess.Popen[str]]:
+        """Run a client's program while the block lasts. One that is broken off is not waited for: it may take long."""
+        with self.start(*command, stdout=stdout) as process:
+            try:
+                yield process
+            except BaseException:
+                # what was started is not the program itself but who waits for it
+                self.signal(APP, signal.SIGKILL)
+                raise
 
     def ip(self, script: str) -> None:
         """Do what a script for `ip` says."""
