@@ -70,6 +70,7 @@ from kecs.sidecar.engine_hosts import matches
 from kecs.sidecar.engine_origin import read_mark
 from kecs.sidecar.metrics import Tally
 from kecs.sidecar.planning import Later, Planner
+from kecs.sidecar.refusals import CODES
 from kecs.sidecar.routes import ENGINE_FIELD, Routes, without_secrets
 
 REDIRECT: Final = "redirect"
@@ -86,15 +87,6 @@ _FORMS: Final = frozenset({Spoken.QUERY, Spoken.EC2})
 _INTERCEPTED_PORTS: Final = frozenset({443, 80})
 _HTTP_1: Final = frozenset({"http/1.1", "http/1.0"})
 _NAMED: Final = frozenset({Wire.TLS, Wire.HTTP, Wire.CONNECT})
-_CODES: Final = {
-    400: "BadRequest",
-    403: "AccessDenied",
-    408: "RequestTimeout",
-    413: "EntityTooLarge",
-    421: "MisdirectedRequest",
-    431: "RequestHeaderSectionTooLarge",
-    501: "NotImplemented",
-}
 
 
 class Names(Protocol):
@@ -427,7 +419,7 @@ class SidecarDecider(Decider):
         answer = error_answer(
             call,
             status=status,
-            code=code or _CODES.get(status, "BadRequest"),
+            code=code or CODES.get(status, "BadRequest"),
             message=message,
             request_id=request_id,
             head_only=exchange.head.method == b"HEAD",

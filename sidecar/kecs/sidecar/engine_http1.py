@@ -33,11 +33,11 @@ from mitmproxy.proxy.layers.http._http1 import (
     Http1Connection,
     Http1Server,
     make_body_reader,
-    make_error_response,
 )
 
 from kecs.core.errors import ProtocolError
 from kecs.relay import framing
+from kecs.sidecar.engine_refusals import refused
 from kecs.sidecar.routes import ENGINE_FIELD
 
 type Steps = Generator[Any, Any, None]
@@ -253,15 +253,19 @@ class FromClient(_Trailers, Http1Server):  # type: ignore[misc]  # mitmproxy is 
         end = framing.head_end(seen)
         if end < 0:
             if len(seen) > HEAD_BYTES_MAX:
-                yield from self._refuse(make_error_response(431, "the request's head has no end"))
+                yield from self._refuse(self._spelled(431, "the request's head has no end"))
             return
         try:
             self._body = framing.request(seen[:end], fields_max=_FIELDS_MAX).body
         except ProtocolError as error:
-            yield from self._refuse(make_error_response(error.status, error.message))
+            yield from self._refuse(self._spelled(error.status, error.message))
             return
         self._unchecked = seen[end:]
-        yield from super().read_headers(event)
+        for command in super().read_headers(event):
+            if isinstance(command, commands.SendData):  # its page about a head that we would take
+                yield commands.SendData(self.conn, self._spelled(400, "the request's head can't be understood"))
+            else:
+                yield command
 
     def read_body(self, event: Any) -> Steps:
         """Take what there is of a body, if the relay would."""
@@ -272,12 +276,15 @@ class FromClient(_Trailers, Http1Server):  # type: ignore[misc]  # mitmproxy is 
                 self._body.take(data)
             except ProtocolError as error:
                 if self.response is None:
-                    yield commands.SendData(self.conn, make_error_response(error.status, error.message))
+                    yield commands.SendData(self.conn, self._spelled(error.status, error.message))
                 yield commands.CloseConnection(self.conn)
                 yield ReceiveHttp(self.ReceiveProtocolError(self.stream_id, error.message))
                 self.state = self.done
                 return
         yield from super().read_body(event)
+
+    def _spelled(self, status: int, message: str) -> bytes:
+        return refused(status, message, context=self.context, request=self.request)
 
     def _refuse(self, data: bytes) -> Steps:
         yield commands.SendData(self.conn, data)
@@ -291,6 +298,12 @@ class FromClient(_Trailers, Http1Server):  # type: ignore[misc]  # mitmproxy is 
                 if self.request.is_http11:  # RFC 9110 15.2
                     self._told_to_go_on |= event.response.status_code == _CONTINUE
                     yield commands.SendData(self.conn, http1.assemble_response_head(event.response))
+            case ResponseProtocolError():
+                status = event.code.http_status_code()
+                if self.conn.state & ConnectionState.CAN_WRITE:
+                    if status is not None and self.response is None:
+                        yield commands.SendData(self.conn, self._spelled(status, event.message))
+                    yield commands.CloseConnection(self.conn)
             case ResponseHeaders() if self.leaving:
                 event.response = event.response.copy()
                 event.response.headers["Connection"] = "close"

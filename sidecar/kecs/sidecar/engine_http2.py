@@ -22,6 +22,8 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http2 import Http2Server, StreamState, normalize_h1_headers
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
+from kecs.sidecar.engine_refusals import refused_2
+
 type Steps = Generator[Any, Any, None]
 type Verdict = Generator[Any, Any, bool]
 
@@ -153,7 +155,10 @@ class Http2FromClient(Http2Server):  # type: ignore[misc]  # mitmproxy is untype
     def _handle_event(self, event: Any) -> Steps:
         if isinstance(event, ResponseTrailers):
             event.trailers = http.Headers(normalize_h1_headers(list(event.trailers.fields), False))  # noqa: FBT003 - mitmproxy's
-        yield from super()._handle_event(event)
+        if isinstance(event, ResponseProtocolError) and self._answer(event):
+            yield from self._send()
+        else:
+            yield from super()._handle_event(event)
         if isinstance(event, ResponseEndOfMessage) and event.stream_id in self.streams:
             self._ending.add(event.stream_id)
         elif isinstance(event, ResponseProtocolError):
@@ -161,6 +166,18 @@ class Http2FromClient(Http2Server):  # type: ignore[misc]  # mitmproxy is untype
         if self._ending:
             yield from self._end_streams()
         yield from self._end_if_done()
+
+    def _answer(self, event: Any) -> bool:
+        """Answer a request that has failed, where mitmproxy would with a page; say whether it was to be answered."""
+        status = event.code.http_status_code()
+        if status is None or not self.is_open_for_us(event.stream_id):
+            return False
+        if self.h2_conn.streams[event.stream_id].state_machine.headers_sent:
+            return False
+        fields, body = refused_2(status, event.message, context=self.context)
+        self.h2_conn.send_headers(event.stream_id, fields)
+        self.h2_conn.send_data(event.stream_id, body, end_stream=True)
+        return True
 
     def _end_streams(self) -> Steps:
         for stream in list(self._ending):
