@@ -6,7 +6,7 @@ from kecs.aws.call import Call, Protocol
 from kecs.aws.errors import extended_request_id
 from kecs.aws.head import Fields, ResponseHead
 from kecs.aws.profiles import PROFILES
-from kecs.aws.rewrite import rewrite_head
+from kecs.aws.rewrite import reads_values, rewrite_head
 
 CALL = Call(
     service="s3",
@@ -65,6 +65,20 @@ def test_ids_that_are_another_services_go() -> None:
 def test_fields_that_only_an_emulator_sends_go(name: bytes) -> None:
     assert name not in dict(rewritten((name, b"x")))
     assert name not in dict(rewritten((name, b"x"), (b"Location", b"/k")))
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "origin", "expected"),
+    [
+        (b"Location", 200, False, True),
+        (b"Access-Control-Allow-Origin", 200, True, True),
+        (b"Access-Control-Allow-Origin", 200, False, False),
+        (b"ETag", 200, True, False),
+        (b"ETag", 103, False, True),
+    ],
+)
+def test_it_is_known_whose_values_are_read(name: bytes, status: int, *, origin: bool, expected: bool) -> None:
+    assert reads_values(ResponseHead(status=status, reason=b"", fields=((name, b"x"),)), origin=origin) is expected
 
 
 def test_customers_own_endpoints_get_nothing_added() -> None:

@@ -140,6 +140,7 @@ def test_notifications_in_messages_are_respelled_and_their_sums_hold(message: st
         '{"UnsubscribeURL": "http://localhost:4566/"}',
         '["SigningCertURL", "http://localhost:4566/"]',
         "no json at all, http://localhost:4566/",
+        "nothing of anybody's",
     ],
 )
 def test_messages_of_customers_stay(body: str) -> None:
