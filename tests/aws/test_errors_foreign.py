@@ -152,6 +152,17 @@ def test_the_code_may_stand_in_the_head() -> None:
     assert found(call(Protocol.QUERY), told, b'{"message": "no cluster"}') == (404, "ResourceNotFound", "no cluster")
 
 
+@pytest.mark.parametrize("protocol", Protocol)
+def test_json_without_a_code_is_what_clients_of_rest_json_read(protocol: Protocol) -> None:
+    answer = fixed(call(protocol), head(400, "application/json"), b'{"message": "no such version"}')
+    assert (answer is None) is (protocol is Protocol.REST_JSON)
+
+
+def test_json_without_a_code_is_told_anew_when_it_names_the_backend() -> None:
+    body = b'{"message": "see http://q.localhost.localstack.cloud:4566/x"}'
+    assert fixed(call(Protocol.REST_JSON), head(400, "application/json"), body, "localstack") is not None
+
+
 def test_ec2s_clients_need_ec2s_form() -> None:
     query = error_answer(call(Protocol.QUERY), status=400, code="InvalidVpcID", message="no", request_id="x")
     told = ResponseHead(status=400, reason=b"", fields=query.fields)

@@ -7,6 +7,7 @@ texts, LocalStack's refusals that name the product, NoSuchBucket from backends t
 what the backend says                             what the client gets
 ------------------------------------------------  ------------------------------------------------------
 its service's form, with a code                   the same bytes
+REST-JSON with a message and no code              the same bytes: the status is the code, moto's Greengrass has none
 its service's form, "not implemented by PRODUCT"  501 NotImplemented, naming service and profile
 another form, "not implemented", "unsupported"    the same
 text or nothing, with 404, 405 or 501             the same: what is not known there is not a missing thing
@@ -91,6 +92,8 @@ def mended(call: Call, head: ResponseHead, body: bytes, *, profile: Profile, req
     lacking = strange or _admits_lack(said, head.status, named=named)
     if _fits(call, said, head) and not strange and not (named and lacking):
         return None
+    if not lacking and call.protocol is Protocol.REST_JSON and _is_codeless(said, _message(said, head.status, profile)):
+        return None
     if lacking or (not said.code and said.form == "text" and head.status in _NOT_THERE):
         status, code, message = _NOT_IMPLEMENTED, "NotImplemented", lacks(call, profile)
     else:
@@ -147,6 +150,11 @@ def _fits(call: Call, said: _Said, head: ResponseHead) -> bool:
     if call.protocol is Protocol.EC2 and not said.listed:
         return False
     return said.form == "xml" and bool(said.code)
+
+
+def _is_codeless(said: _Said, told: str) -> bool:
+    """Tell whether JSON lacks nothing but a code: clients take the status for it, as from the backend itself."""
+    return said.form == "json" and not said.code and bool(said.message) and told == said.message
 
 
 def _read(head: ResponseHead, body: bytes) -> _Said:
