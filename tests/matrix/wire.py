@@ -13,6 +13,7 @@ from botocore.eventstream import EventStreamBuffer
 from sidecar_service_lab import Lab
 
 _CHUNK = 1 << 16
+_PATIENCE_S = 300  # ministack looks through all of botocore when it is first asked for what it has not
 _REFUSAL = re.compile(r"the backend (?:in use )?\([a-z-]+\)")
 """What we refuse ourselves names the backend that does not have it."""
 _INFLATERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
@@ -51,6 +52,7 @@ class Wire:
         """Send one request and read its answer; of a stream of events without an end so many."""
         head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{key}: {value}\r\n" for key, value in fields) + "\r\n"
         with self.lab.connect("203.0.113.9", 80) as sock:
+            sock.settimeout(_PATIENCE_S)
             sock.sendall(head.encode("latin-1") + body)
             return self._read(sock, method, events)
 
