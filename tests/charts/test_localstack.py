@@ -75,6 +75,27 @@ def test_the_token_comes_from_a_secret() -> None:
     assert token["valueFrom"] == {"secretKeyRef": {"name": "ls", "key": "LOCALSTACK_AUTH_TOKEN"}}
 
 
+@pytest.mark.parametrize(
+    ("image", "refused"),
+    [
+        pytest.param("localstack/localstack:2026.03.0", True, id="an image that wants a token"),
+        pytest.param("registry.example:5000/mirror/localstack:2026.8", True, id="the same from a mirror"),
+        pytest.param("localstack/localstack-pro:latest", True, id="the latest"),
+        pytest.param("localstack/localstack", True, id="no tag is the latest"),
+        pytest.param("localstack/localstack:4.14.0", False, id="the last that wants none"),
+        pytest.param("localstack/localstack@sha256:00", False, id="a digest does not tell"),
+        pytest.param("example.com/our-own:2026.1", False, id="another program"),
+    ],
+)
+def test_an_image_that_wants_a_token_is_refused_without_one(image: str, *, refused: bool) -> None:
+    given = ("--set-json", ON, "--set-json", f'localstack.image="{image}"')
+    said = run_helm("template", str(CHART), *given).stderr
+    assert (f"localstack.image is {image}, which exits with 55 without LOCALSTACK_AUTH_TOKEN" in said) is refused
+    if refused:
+        token = 'localstack.authToken={"secretName":"ls"}'
+        assert run_helm("template", str(CHART), *given, "--set-json", token).returncode == 0
+
+
 def test_the_older_name_of_the_port() -> None:
     assert objects("localstack.edgePort=4567")["Service"]["spec"]["ports"][0]["port"] == 4567
     assert environment("localstack.edgePort=4567")["GATEWAY_LISTEN"] == "0.0.0.0:4567"

@@ -26,7 +26,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $port -}}
 {{- end }}
 
+{{/* Images since 2026.03, and what is tagged by no version, end at once without the token of an account. */}}
+{{- define "localstack.wantsToken" -}}
+{{- $image := .Values.localstack.image -}}
+{{- $told := or .Values.localstack.authToken.secretName (hasKey .Values.localstack.environment "LOCALSTACK_AUTH_TOKEN") -}}
+{{- if and (not $told) (regexMatch "^localstack(-pro)?(:(latest|stable|20[2-9][0-9][.].*)(@.*)?)?$" (regexFind "[^/]+$" $image)) -}}
+{{- fail (printf "localstack.image is %s, which exits with 55 without LOCALSTACK_AUTH_TOKEN: put the token into a Secret and name it in localstack.authToken.secretName, or use localstack/localstack:4.14.0" $image) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "localstack.environment" -}}
+{{- include "localstack.wantsToken" . -}}
 {{- $own := dict "GATEWAY_LISTEN" (printf "0.0.0.0:%s" (include "localstack.port" .)) "DEBUG" (ternary "1" "0" .Values.localstack.debug) -}}
 {{- if .Values.localstack.services -}}
 {{- $_ := set $own "SERVICES" (join "," .Values.localstack.services) -}}
