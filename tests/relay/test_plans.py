@@ -1,7 +1,7 @@
 """A plan takes only what the ordinary way takes, reads it in the same way, and spells the same bytes."""
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from plans_lab import (
     FIELDS_MAX,
@@ -110,7 +110,7 @@ def requests(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @given(requests(), decisions)
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_planned_request_is_what_it_would_have_been(given_heads: tuple[bytes, bytes], decision: Decision) -> None:
     taught, raw = given_heads
     try:
@@ -140,7 +140,7 @@ def answers(draw: st.DrawFn) -> tuple[bytes, bytes]:
 @given(
     answers(), rewritings, st.builds(request_plan, st.sampled_from([b"GET", b"HEAD", b"PUT"]), keep_alive=st.booleans())
 )
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_planned_answer_is_what_it_would_have_been(
     given_heads: tuple[bytes, bytes], rewriting: Rewriting, plan: RequestPlan
 ) -> None:
