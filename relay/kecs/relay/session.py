@@ -437,7 +437,7 @@ class Session:
             return
         try:
             self._advance()
-            if self._stream.eof and self._state is not State.WAIT:
+            if self._stream.eof:
                 self.ended(self._stream)
         except Exception as fault:  # noqa: BLE001 - of the decider: this connection ends, the others do not
             self.crash(fault)
