@@ -17,6 +17,7 @@ from kecs.relay.config import RelayConfig
 from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Connection, Peeked, Upstream, Wire
 from kecs.relay.original import is_local
+from kecs.relay.tls import TlsSocket
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: s3.amazonaws.com\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -113,7 +114,8 @@ def test_small_answers_are_not_held_back() -> None:
     with server(ok) as address, Lab(script(address)) as lab:
         serve: Callable[..., None] = lab.relay.serve
 
-        def keep(sock: socket.socket, connection: Connection, name: str) -> None:
+        def keep(sock: socket.socket | TlsSocket, connection: Connection, name: str) -> None:
+            assert isinstance(sock, socket.socket)
             accepted.append(sock)
             serve(sock, connection, name)
 
