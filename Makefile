@@ -47,6 +47,7 @@ format: setup  ## let ruff mend what it can
 
 generate: setup .cache/botocore  ## tables of the AWS wire from botocore's data, the chart's schema from its values
 	PYTHONPATH=.cache/botocore $(VENV_PYTHON) scripts/generate_tables.py
+	PYTHONPATH=.cache/botocore $(VENV_PYTHON) scripts/generate_cbor_table.py
 	$(VENV_PYTHON) scripts/generate_chart_schema.py
 
 golden: setup  ## rewrite golden files; review the diff

@@ -1,4 +1,7 @@
-"""Make aws/kecs/aws/data/cbor.json from the installed botocore's data. With --check, only say whether it would change.
+"""Make aws/kecs/aws/data/cbor.json from the installed botocore's data. With --check, only say what it lacks.
+
+A table that was made from another botocore only has to hold all that this one gives: newer ones add services and
+members. One that was made from this botocore has to be the same.
 
 For each service that speaks CBOR as well as JSON: the members of its answers whose type JSON does not tell, and the
 structures that lead there.
@@ -98,17 +101,33 @@ def render(table: dict[str, Any]) -> str:
     return f'{{"botocore":{json.dumps(table["botocore"])},"services":{{\n' + ",\n".join(lines) + "\n}}\n"
 
 
+def lacking(there: Any, wanted: Any, path: str = "") -> list[str]:
+    """Return the paths of what a table has not, or has otherwise."""
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        return [
+            line
+            for key, value in wanted.items()
+            for line in lacking(there.get(key), value, f"{path}{': ' * bool(path)}{key}")
+        ]
+    return [] if there == wanted else [path]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the table, or with --check return 1 when the one that is there is another."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when it would change")
     options = parser.parse_args(arguments)
-    text = render(generate())
-    differs = not PATH.exists() or PATH.read_text() != text
+    table = generate()
+    there: dict[str, Any] = json.loads(PATH.read_text()) if PATH.exists() else {}
+    lines = lacking(there.get("services"), table["services"])
+    if not lines and there["botocore"] == table["botocore"] and there != table:
+        lines = ["it has more than its botocore gives"]
     if not options.check:
-        PATH.write_text(text)
-    print(f"{PATH.name}: {'differs from' if differs else 'is'} botocore {botocore.__version__}'s")
-    return 1 if options.check and differs else 0
+        PATH.write_text(render(table))
+    for line in lines:
+        print(f"{PATH.name}: {line}")
+    print(f"{len(lines)} differences to botocore {botocore.__version__}" + (" (not written)" if options.check else ""))
+    return 1 if options.check and lines else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def script() -> ModuleType:
     return module
 
 
-def test_the_committed_table_is_what_the_installed_botocore_gives(
+def test_the_committed_table_has_all_that_the_installed_botocore_gives(
     script: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert script.main(["--check"]) == 0, capsys.readouterr().out
@@ -43,3 +43,10 @@ def test_only_what_json_does_not_tell_is_kept(script: ModuleType) -> None:
         "outputs": {"A": "Out"},
         "shapes": {"Out": {"T": "!t", "L": "List"}, "List": ["Map"], "Map": {"*": "!b"}},
     }
+
+
+def test_what_is_lacking_is_said_by_its_path(script: ModuleType) -> None:
+    there = {"sqs": {"outputs": {"A": "Out"}, "shapes": {"Out": {"T": "!t"}, "List": ["!b"]}}, "new": {}}
+    assert script.lacking(there, {"sqs": {"outputs": {"A": "Out"}, "shapes": {"Out": {"T": "!t"}}}}) == []
+    wanted = {"sqs": {"shapes": {"Out": {"T": "!t", "B": "!b"}, "List": ["!t"]}}, "old": {"outputs": {}}}
+    assert script.lacking(there, wanted) == ["sqs: shapes: Out: B", "sqs: shapes: List", "old"]
