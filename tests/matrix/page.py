@@ -64,7 +64,7 @@ def _runs(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
         rows.append(
             (
                 COLUMNS[name],
-                found["version"],
+                f"{PROGRAMS[name].package} {found['version']}",
                 _RUNS[name],
                 str(len(played)),
                 str(good),
