@@ -1,16 +1,17 @@
 """Loaded into the suite's own pytest, by both runs alike: takes its own endpoint from moto's tests, notes outcomes.
 
 moto's tests come with a mode for a server: each client gets that server's URL as its endpoint, and the server is reset
-between tests. Here clients get no endpoint of the test's: boto3 takes the one of the environment, or AWS' own. And what
+between tests. Here clients get the endpoint of the environment, or none at all: then boto3 takes AWS' own. And what
 tests choose at random is the same in both runs: some names begin with a digit, or sort otherwise.
 """
 
 import json
 import os
 import random
+import socket
 import uuid
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 import requests
@@ -18,14 +19,16 @@ from moto.core.models import MockAWS, ServerModeMockAWS
 
 _RESET = os.environ["KECS_SUITE_RESET"]
 _OUTCOMES = Path(os.environ["KECS_SUITE_OUTCOMES"])
+_ENDPOINT = os.environ.get("AWS_ENDPOINT_URL")
+"""Given to clients as moto's mode gives its server's: boto3 looks up Timestream's endpoint by AWS' name otherwise."""
 _SAID = 1000
 
 
 class _Unpointed(ServerModeMockAWS):  # type: ignore[misc] # moto is not checked
-    """moto's mode for a server, without the server's URL."""
+    """moto's mode for a server, with no URL where the environment has none."""
 
     def __init__(self, *arguments: object, **named: object) -> None:
-        self._test_server_mode_endpoint = None
+        self._test_server_mode_endpoint = _ENDPOINT
         MockAWS.__init__(self, *arguments, **named)
 
     def reset(self) -> None:
@@ -36,8 +39,20 @@ ServerModeMockAWS.__init__ = _Unpointed.__init__
 ServerModeMockAWS.reset = _Unpointed.reset
 
 
-_chance = random.Random()  # noqa: S311 - names of tests' resources
+_chance = random.Random("collecting")  # noqa: S311 - names of tests' resources, some chosen when tests are collected
 uuid.uuid4 = lambda: uuid.UUID(int=_chance.getrandbits(128), version=4)
+
+
+_lookup = socket.getaddrinfo
+
+
+def _addresses(host: Any, *arguments: Any, **named: Any) -> Any:
+    """Find names below localhost everywhere (RFC 6761): S3 Control's clients put the account before the host."""
+    below = isinstance(host, str) and host.endswith(".localhost")
+    return _lookup("localhost" if below else host, *arguments, **named)
+
+
+socket.getaddrinfo = _addresses
 
 
 class _Notes:
