@@ -9,7 +9,7 @@ from typing import Any
 
 import moto.sqs.models
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from moto.core.exceptions import ServiceException
@@ -227,7 +227,7 @@ class SameCalls(RuleBasedStateMachine):
 
 
 TestSameCalls = SameCalls.TestCase
-TestSameCalls.settings = settings(deadline=None, stateful_step_count=40)
+TestSameCalls.settings = settings(deadline=None, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def messages_alive() -> int:
