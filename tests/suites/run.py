@@ -239,7 +239,7 @@ def head(emulator: str, services: Sequence[str], again: int, *, parts: bool) -> 
     """Say what was run."""
     how = f"Tests that end differently run again, both ways, up to {again} times; what then ends alike is listed apart."
     if parts:
-        how = "It ran in parts, some of them again after what they had shown was mended; other work was on the machine."
+        how = "It ran in parts, which were put together afterwards; what both runs had reached is compared."
     return f"""# A third-party suite, with and without an endpoint: {emulator}
 
 <!-- Written by tests/suites/run.py. -->
