@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from benchmarks.relay import wrk
@@ -48,8 +49,11 @@ class Load:
         return arm.name not in self.without and (arm.loads is None or self.name in arm.loads)
 
 
-def _wrk(running: Running, connections: int, fields: Mapping[str, str], seconds: float) -> dict[str, float]:
+def _wrk(
+    running: Running, connections: int, fields: Mapping[str, str], seconds: float, *, script: str = ""
+) -> dict[str, float]:
     words = [word for key, value in fields.items() for word in ("-H", f"{key}: {value}")]
+    words += ["-s", script] if script else []
     shape = ["-t1", f"-c{connections}", f"-d{_LONGEST_S}s", "--timeout", "10s", "--latency"]
     site = running.site
     started = site.requests()
@@ -72,6 +76,10 @@ def _keepalive(connections: int) -> Measure:
         return _wrk(running, connections, head_fields(), seconds)
 
     return measure
+
+
+def _mixed(running: Running, seconds: float) -> dict[str, float]:
+    return _wrk(running, 10, head_fields(), seconds, script=str(Path(__file__).with_name("mixed.lua")))
 
 
 def _resumed(running: Running, seconds: float) -> dict[str, float]:
@@ -166,6 +174,11 @@ LOADS: Final = {
                 measure=_keepalive(count),
             )
             for count in (1, 10, 50, 200)
+        ),
+        Load(
+            name="mixed-c10",
+            title="GET, PUT of 1 KB, GET of a range, DELETE: always other keys and signatures",
+            measure=_mixed,
         ),
         Load(
             name="tls-full",
