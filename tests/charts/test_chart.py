@@ -1,5 +1,6 @@
 """The chart, rendered by a real helm for a table of values: golden, valid for every version, strict."""
 
+import json
 import os
 import re
 import sys
@@ -300,6 +301,13 @@ def test_who_answers(values: tuple[str, ...], endpoint: str, profile: str) -> No
     )
 
 
+def test_accounts_are_told() -> None:
+    accounts = ["AKIAIOSFODNN7EXAMPLE=111122223333", "*=444455556666"]
+    rendered = told(f"relay.accounts={json.dumps(accounts)}")
+    injection = Document.parse(yaml.safe_dump(rendered), source="injector.yaml").injection("1")
+    assert injection.relay == {"accounts": accounts}
+
+
 def test_the_emulators_namespace_is_not_touched() -> None:
     given = ("localstack.enabled=true", 'injector.excludedNamespaces=["monitoring"]')
     assert told(*given)["injector"]["excludedNamespaces"] == ["monitoring", "aws-services"]
@@ -320,6 +328,8 @@ def test_two_answers_to_who_answers_are_refused() -> None:
         pytest.param('proxy.mode="sidecars"', "mode", id="unknown mode"),
         pytest.param('proxy.localstackEndpoint="localstack:4566"', "localstackEndpoint", id="no URL"),
         pytest.param('proxy.account="1234"', "account", id="short account"),
+        pytest.param('relay.accounts=["AKIA=1234"]', "accounts", id="short account of a key"),
+        pytest.param('relay.accounts=["AKIA"]', "accounts", id="key without an account"),
         pytest.param("proxy.excludePorts=[8080]", "excludePorts", id="port that is not redirected"),
         pytest.param('proxy.excludeCIDRs=["10.0.0.0"]', "excludeCIDRs", id="no network"),
         pytest.param('proxy.initResources.limits.memory="much"', "memory", id="no amount"),

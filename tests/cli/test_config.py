@@ -48,6 +48,14 @@ def test_show_as_json() -> None:
     assert rows["localstack.port"] == {"value": 4566, "source": "default"}
 
 
+def test_accounts_are_shown_and_read_again() -> None:
+    given = ["AKIAIOSFODNN7EXAMPLE=111122223333", "*=444455556666"]
+    row = json.loads(kecs("show", "-o", "json", KECS_RELAY_ACCOUNTS=", ".join(given)))["relay.accounts"]
+    assert row == {"value": given, "source": "KECS_RELAY_ACCOUNTS"}
+    text = kecs("show", "-o", "yaml", KECS_RELAY_ACCOUNTS=", ".join(given))
+    assert load(files=[File(name="again.yaml", text=text)]).settings.relay.accounts == tuple(given)
+
+
 def test_show_as_yaml_means_the_same_settings() -> None:
     text = kecs("show", "-o", "yaml", KECS_LOCALSTACK_PORT="4567", KECS_PROXY_MODE="sidecar")
     assert "# localstack.port: KECS_LOCALSTACK_PORT\n" in text

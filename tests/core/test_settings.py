@@ -73,7 +73,11 @@ def test_what_is_told_is_what_was_changed() -> None:
 @pytest.mark.parametrize("name", RELAY)
 def test_each_setting_reaches_the_sidecar(name: str) -> None:
     default = getattr(Relay(), name)
-    special = {"workers": "auto", "engine_hosts": ["transcribestreaming.*.amazonaws.com"]}
+    lists = {
+        "engine_hosts": ["transcribestreaming.*.amazonaws.com"],
+        "accounts": ["AKIA=111122223333", "*=444455556666"],
+    }
+    special = {"workers": "auto", **lists}
     other = special.get(name) or (not default if isinstance(default, bool) else default + 1)
     told = Relay.model_validate({to_camel(name): other}).told()
     config = SidecarConfig.from_mapping({"backend_host": "::1", "backend_port": 1, **told})

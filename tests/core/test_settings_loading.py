@@ -2,6 +2,7 @@
 
 import pytest
 
+from kecs.aws.accounts import Accounts
 from kecs.core.settings_keys import KEYS
 from kecs.core.settings_loading import SettingsError, load
 from kecs.core.settings_sources import File, Flag
@@ -133,6 +134,48 @@ def test_values_inside_lists_are_checked() -> None:
     with pytest.raises(SettingsError) as error:
         load(environ={"KECS_LOCALSTACK_SERVICES": "s3,s3"})
     assert "names something twice" in error.value.message
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["AKIAIOSFODNN7EXAMPLE=111122223333", "*=111122223333", "000000000000=111122223333", f"{'K' * 128}=111122223333"],
+)
+def test_an_account_is_understood_by_the_sidecar_too(entry: str) -> None:
+    assert load(environ={"KECS_RELAY_ACCOUNTS": entry}).settings.relay.accounts == (entry,)
+    assert list(Accounts.parse((entry,)).named.values()) == ["111122223333"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "AKIA",
+        "=111122223333",
+        "AKIA*=111122223333",
+        "AKIA/x=111122223333",
+        f"{'K' * 129}=111122223333",
+        "AKIA=1111-2222-3333",
+        "AKIA=1111222233334",
+        "AKIA=\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660\u0661\u0662",
+    ],
+)
+def test_no_account_is_refused_before_the_sidecar_would(entry: str) -> None:
+    with pytest.raises(ValueError, match="names no"):
+        Accounts.parse((entry,))
+    with pytest.raises(SettingsError) as error:
+        load(environ={"KECS_RELAY_ACCOUNTS": entry})
+    sentence = "is not KEY=ACCOUNT, an access key or * and 12 digits"
+    assert error.value.message.startswith(f'relay.accounts is "{entry[:40]}')
+    assert error.value.message.endswith(f"(from KECS_RELAY_ACCOUNTS): {sentence}")
+    assert error.value.hint == "e.g. AKIAIOSFODNN7EXAMPLE=111122223333"
+
+
+def test_an_access_key_has_one_account() -> None:
+    text = 'relay:\n  accounts: [AKIA=111122223333, "*=111122223333", AKIA=444455556666]\n'
+    with pytest.raises(SettingsError) as error:
+        load(files=[File(name="kecs.yaml", text=text)])
+    assert error.value.message.startswith("relay.accounts is ")
+    assert error.value.message.endswith("(from kecs.yaml:2): names AKIA twice")
+    assert error.value.hint == "give each access key one account"
 
 
 def test_a_wrong_value_that_is_overridden_does_not_hurt_in_a_variable() -> None:

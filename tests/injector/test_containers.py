@@ -62,17 +62,19 @@ def test_everything_that_the_sidecar_can_be_told_about_calls_is_told() -> None:
     missing = {field.name for field in fields(SidecarConfig)} - set(sidecar_config(config, wished(config)))
     with_page = {"page_port", "record", "addons", "unredacted"}
     told = Relay(workers=2, drainTimeout=1, drainQuiet=1, readyNeedsBackend=True, linger=1, engineIdle=1)
-    where_not_default = {"engine_hosts", *told.told()}
+    where_not_default = {"accounts", "engine_hosts", *told.told()}
     assert missing == {"role", "backend_found"} | with_page | where_not_default
 
 
 def test_limits_are_told_where_they_are_not_the_default() -> None:
     hosts = ("transcribestreaming.*.amazonaws.com",)
-    told = Relay(idleTimeout=20, workers=2, engineHosts=hosts, engineIdle=0).told()
+    accounts = ("AKIAIOSFODNN7EXAMPLE=111122223333", "*=444455556666")
+    told = Relay(idleTimeout=20, workers=2, engineHosts=hosts, engineIdle=0, accounts=accounts).told()
     config = injection(relay=told)
     read_back = SidecarConfig.from_mapping(sidecar_config(config, wished(config)))
     assert (read_back.relay.idle_timeout_s, read_back.workers) == (20, 2)
     assert (read_back.engine_hosts, read_back.engine_idle_s) == (hosts, 0)
+    assert read_back.accounts == accounts
     assert read_back.relay.head_timeout_s == RelayConfig().head_timeout_s
 
 

@@ -52,6 +52,12 @@ def test_a_backend_that_is_away_keeps_the_profile_that_was_asked_for() -> None:
     assert notes == [f"no backend answers at {url}: connection refused; calls fail until it does"]
 
 
+def test_what_is_set_of_accounts_is_told() -> None:
+    accounts = ("AKIAIOSFODNN7EXAMPLE=111122223333", "*=444455556666")
+    options = RunOptions(command=("true",), accounts=accounts)
+    assert _config(options, BACKEND, None, "eu-west-1", []).accounts == accounts
+
+
 def test_a_profile_without_a_backend_is_refused() -> None:
     with pytest.raises(UsageError) as error:
         RunOptions(command=("true",), profile=BackendProfile.MINISTACK)

@@ -31,6 +31,13 @@ def test_a_list_is_told_in_one_variable() -> None:
     assert found.described()["engine_hosts"]["source"] == "KECS_RELAY_ENGINE_HOSTS"
 
 
+def test_accounts_are_told_in_one_variable() -> None:
+    given = ["AKIAIOSFODNN7EXAMPLE=111122223333", "*=444455556666"]
+    found = Effective.read(GIVEN, {"KECS_RELAY_ACCOUNTS": ", ".join(given)})
+    assert found.config.accounts == tuple(given)
+    assert found.described()["accounts"] == {"value": given, "source": "KECS_RELAY_ACCOUNTS"}
+
+
 def test_every_value_is_told() -> None:
     found = Effective.read(configuration().to_json(), {}).described()
     whole = json.loads(configuration().to_json())
@@ -50,6 +57,7 @@ def test_variables_are_those_of_the_settings() -> None:
         ("KECS_RELAY_REQUESTS_MAX", "1.5", "KECS_RELAY_REQUESTS_MAX: relay.requests_max 1.5 is no whole number"),
         ("KECS_RELAY_WORKERS", "65", "KECS_RELAY_WORKERS: workers is 65"),
         ("KECS_RELAY_READY_NEEDS_BACKEND", "yes", "KECS_RELAY_READY_NEEDS_BACKEND is 'yes'"),
+        ("KECS_RELAY_ACCOUNTS", "AKIA", "KECS_RELAY_ACCOUNTS: accounts: 'AKIA' names no account of twelve digits"),
         ("KECS_RELAY_ENGINE_HOSTS", "a.example", "KECS_RELAY_ENGINE_HOSTS: engine_hosts: 'a.example' is no AWS name"),
         ("KECS_RELAY_DRAIN_TIMEOUT", "-1", "KECS_RELAY_DRAIN_TIMEOUT: drain_timeout_s is -1"),
     ],

@@ -94,5 +94,6 @@ def run_command(context: click.Context, /, command: tuple[str, ...], **flags: An
         relay=loaded.relay.told().get("relay", {}),
         engine_hosts=loaded.relay.engine_hosts,
         engine_idle_s=loaded.relay.engine_idle,
+        accounts=loaded.relay.accounts,
     )
     return run(options, os.environ)

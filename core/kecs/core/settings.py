@@ -60,6 +60,14 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _one_account_each(entries: tuple[str, ...]) -> tuple[str, ...]:
+    keys = [entry.partition("=")[0] for entry in entries]
+    twice = next((key for key in keys if keys.count(key) > 1), "")
+    if twice:
+        raise ValueError(f"names {twice} twice; give each access key one account")
+    return entries
+
+
 type Port = Annotated[int, Field(ge=1, le=65535)]
 type Url = Annotated[str, AfterValidator(_check_url)]
 type OptionalUrl = Annotated[str, AfterValidator(lambda value: _check_url(value) if value else value)]
@@ -73,6 +81,13 @@ type DnsLabel = Annotated[
 ]
 type Service = Annotated[str, _matching(r"[a-z][a-z0-9-]*", "is not a service's name; e.g. s3, dynamodb, elbv2")]
 type Account = Annotated[str, _matching(r"\d{12}", "is not an account id: 12 digits, e.g. 000000000000")]
+type AccountOf = Annotated[
+    str,
+    _matching(
+        r"(\*|[A-Za-z0-9_]{1,128})=[0-9]{12}",
+        "is not KEY=ACCOUNT, an access key or * and 12 digits; e.g. AKIAIOSFODNN7EXAMPLE=111122223333",
+    ),
+]
 type Region = Annotated[str, _matching(r"|[a-z]{2,}(-[a-z]+)+-\d+", "is not a region as AWS spells it; e.g. eu-west-1")]
 type Publish = Annotated[str, _matching(r"(\d{1,5}:)?\d{1,5}", "is not [HOSTPORT:]PORT; e.g. 8080 or 18080:8080")]
 type HostPattern = Annotated[
@@ -233,6 +248,8 @@ class Relay(Section):
     """AWS names that the second engine serves whatever clients offer; * stands for one whole label."""
     engine_idle: Annotated[float, Field(ge=0, le=86400)] = 60.0
     """Seconds without a connection after which the second engine ends; 0: never."""
+    accounts: Annotated[tuple[AccountOf, ...], AfterValidator(_one_account_each)] = ()
+    """Whose resources calls are about, by access key: KEY=ACCOUNT, or *=ACCOUNT for keys that are not named."""
     head_bytes_max: Annotated[int, Field(ge=4096, le=1 << 20)] = 65536
     """Bytes of a request's head; a longer one is answered 431."""
     head_fields_max: Annotated[int, Field(ge=16, le=10000)] = 200
@@ -270,7 +287,15 @@ _TOLD: Final[Mapping[str, str]] = {
     "drain_quiet": "drain_quiet_s",
     "engine_idle": "engine_idle_s",
 }
-_OWN: Final = ("workers", "drain_timeout", "drain_quiet", "ready_needs_backend", "engine_hosts", "engine_idle")
+_OWN: Final = (
+    "workers",
+    "drain_timeout",
+    "drain_quiet",
+    "ready_needs_backend",
+    "engine_hosts",
+    "engine_idle",
+    "accounts",
+)
 """What is the sidecar's own; the rest is its relay's."""
 _IN_SECONDS: Final = frozenset(name for name in Relay.model_fields if name.endswith("_timeout") or name == "linger")
 

@@ -77,6 +77,8 @@ class RunOptions:
     """AWS names that the second engine serves in any case, as `kecs.sidecar.config.SidecarConfig` spells them."""
     engine_idle_s: float = 60.0
     """The second engine ends after this long without a connection; 0: never."""
+    accounts: tuple[str, ...] = ()
+    """Which accounts access keys mean, as `kecs.sidecar.config.SidecarConfig` spells them."""
 
     def __post_init__(self) -> None:
         if not self.command:

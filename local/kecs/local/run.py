@@ -273,6 +273,7 @@ def _config(
         relay=RelayConfig.from_mapping(options.relay),
         engine_hosts=options.engine_hosts,
         engine_idle_s=options.engine_idle_s,
+        accounts=options.accounts,
         drain_quiet_s=0.0,  # the command has ended: nobody can come any more
         **inspection.settings(options),
     )

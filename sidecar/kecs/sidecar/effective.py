@@ -15,7 +15,8 @@ from kecs.sidecar.config import SidecarConfig, json_object
 
 CONFIG: Final = "KECS_SIDECAR_CONFIG"
 _DEFAULT: Final = "default"
-_OWN: Final = (*sidecar_config.BOUNDS, "ready_needs_backend", "engine_hosts")
+_LISTS: Final = ("accounts", "engine_hosts")
+_OWN: Final = (*sidecar_config.BOUNDS, "ready_needs_backend", *_LISTS)
 _SECRET: Final = ("token", "secret", "password", "key", "credential")
 _MASK: Final = "***"
 _SWITCHES: Final[Mapping[str, bool]] = {"true": True, "false": False}
@@ -35,7 +36,7 @@ def _read(name: str, text: str, source: str) -> Any:
         if text not in _SWITCHES:
             raise ConfigError(f"{source} is {text!r}", hint="true or false")
         return _SWITCHES[text]
-    if name == "engine_hosts":
+    if name in _LISTS:
         return [one.strip() for one in text.split(",")]
     if name == "workers" and text == "auto":
         return 0
