@@ -175,7 +175,7 @@ def _s3(call: Call, head: RequestHead, profile: Profile, plan: _Plan, account: s
         made = canonical_s3.from_express(call, head)
         head = made.head if is_presigned(head) else _signed(call, made.head, "s3")
     if profile.verifies_presigned and is_presigned(head):
-        head = signed_anew(head, key=account or call.access_key, region=call.region)
+        head = signed_anew(head, key=account or call.access_key)
     elif account:
         head = _with_account(head, profile, account)
     if made is None or (made.body is None and made.answered is None):

@@ -1,14 +1,15 @@
 """Presigned S3 URLs signed anew, for a backend that verifies them.
 
-It can't know the client's secret, only one of its own. A URL expires when its maker wanted it to, whichever version of
-signatures it was made with.
+It can't know the client's secret, only one of its own. A URL of version 2 names no region, and is for a bucket in any:
+one signed anew in version 4 would be for one region's buckets alone. It keeps its version, which no backend verifies,
+and gets a key that is known. A URL expires when its maker wanted it to, whichever version it was made with.
 """
 
 import hmac
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from kecs.aws.head import RequestHead
 
@@ -26,9 +27,6 @@ _REPLACED: Final = frozenset(
         "x-amz-security-token",
         "x-amz-signature",
         "x-amz-signedheaders",
-        "awsaccesskeyid",
-        "expires",
-        "signature",
     }
 )
 _DATE: Final = "%Y%m%dT%H%M%SZ"
@@ -47,6 +45,7 @@ class _Terms(NamedTuple):
     """As X-Amz-Date has it."""
     expires: str
     region: str
+    """Empty in version 2."""
 
 
 def is_presigned(head: RequestHead) -> bool:
@@ -54,7 +53,7 @@ def is_presigned(head: RequestHead) -> bool:
     return _SIGNATURE in head.target
 
 
-def _terms(said: dict[str, str], region: str) -> _Terms | None:
+def _terms(said: dict[str, str]) -> _Terms | None:
     scope = said.get("x-amz-credential", "").rsplit("/", _SCOPE_PARTS - 1)
     if len(scope) == _SCOPE_PARTS and said.get("x-amz-algorithm") == _ALGORITHM and said.get("x-amz-date"):
         return _Terms(date=said["x-amz-date"], expires=said.get("x-amz-expires", ""), region=scope[2])
@@ -62,13 +61,13 @@ def _terms(said: dict[str, str], region: str) -> _Terms | None:
     if "awsaccesskeyid" not in said or len(end) not in _EPOCH_DIGITS or not (end.isascii() and end.isdigit()):
         return None
     start = datetime.fromtimestamp(int(end) - _LONGEST, UTC)
-    return _Terms(date=start.strftime(_DATE), expires=str(_LONGEST), region=region)
+    return _Terms(date=start.strftime(_DATE), expires=str(_LONGEST), region="")
 
 
 def is_expired(head: RequestHead, now: datetime) -> bool:
     """Tell whether the time for which the URL was signed is over."""
     pairs = parse_qsl(head.target.partition(b"?")[2].decode("latin-1"), keep_blank_values=True)
-    terms = _terms({name.lower(): value for name, value in pairs}, "")
+    terms = _terms({name.lower(): value for name, value in pairs})
     if terms is None or len(terms.expires) not in _EPOCH_DIGITS or not terms.expires.isdecimal():
         return False
     try:
@@ -78,17 +77,19 @@ def is_expired(head: RequestHead, now: datetime) -> bool:
     return now > start + timedelta(seconds=int(terms.expires))
 
 
-def signed_anew(head: RequestHead, *, key: str, region: str) -> RequestHead:
+def signed_anew(head: RequestHead, *, key: str) -> RequestHead:
     """Return the request signed for an access key that emulators know: an account's number, else `test`.
 
     A query that is no whole signature is left as it is, to be refused by the backend.
     """
     path, _, query = head.target.decode("latin-1").partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
-    terms = _terms({name.lower(): value for name, value in pairs}, region or "us-east-1")
+    terms = _terms({name.lower(): value for name, value in pairs})
     if terms is None:
         return head
     known = key if len(key) == _ACCOUNT_DIGITS and key.isdigit() else _KEY
+    if not terms.region:
+        return _with_key(head, path, pairs, known)
     place = f"{terms.date[:8]}/{terms.region}/s3/aws4_request"
     kept = [(name, value) for name, value in pairs if name.lower() not in _REPLACED]
     kept += [
@@ -104,6 +105,12 @@ def signed_anew(head: RequestHead, *, key: str, region: str) -> RequestHead:
     signature = _signature(head, quote(unquote(path), safe=f"/{_UNRESERVED}"), encoded, terms.date, place)
     target = f"{path}?{encoded}&X-Amz-Signature={signature}".encode("latin-1")
     return RequestHead(method=head.method, target=target, fields=head.fields)
+
+
+def _with_key(head: RequestHead, path: str, pairs: list[tuple[str, str]], key: str) -> RequestHead:
+    kept = [(name, value) for name, value in pairs if name.lower() not in {"awsaccesskeyid", "x-amz-security-token"}]
+    target = f"{path}?{urlencode([*kept, ('AWSAccessKeyId', key)], quote_via=quote)}"
+    return RequestHead(method=head.method, target=target.encode("latin-1"), fields=head.fields)
 
 
 def _signature(head: RequestHead, path: str, query: str, date: str, place: str) -> str:

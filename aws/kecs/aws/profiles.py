@@ -64,7 +64,7 @@ class Profile:
     cbor: bool = True
     """Speaks CBOR with services whose clients do: CloudWatch's and Kinesis'."""
     verifies_presigned: bool = False
-    """Verifies the signatures of presigned S3 URLs, and knows the access key `test` with the secret `test`."""
+    """Verifies presigned S3 URLs of version 4, and knows the access key `test` with the secret `test`."""
     account_by: AccountBy = AccountBy.NOTHING
     certificate_path: bytes = b""
     """Below which it has the certificates that SNS messages are signed with; empty: where SNS has them."""
