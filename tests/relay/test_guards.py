@@ -6,14 +6,14 @@ import errno
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from relay_lab import NAME, PATIENCE_S, Lab, Script, read_all, read_exactly, read_head, server, until
 
 from kecs.relay.config import RelayConfig
-from kecs.relay.decide import Address, Look, Pass, Serve, Upstream, Wire
+from kecs.relay.decide import Address, Look, Pass, Refuse, Serve, Upstream, Wire
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: s3.amazonaws.com\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -163,6 +163,49 @@ def test_a_slow_client_hello_is_waited_for(backend: Address, look: Look) -> None
         with contextlib.suppress(ssl.SSLWantReadError):
             tls.do_handshake()
         until(lambda: lab.authority.minted)
+
+
+def calls_late(lab: Lab, wait: Callable[[], object]) -> None:
+    with lab.connect() as sock:
+        wait()
+        with lab.authority.client_context().wrap_socket(sock, server_hostname=NAME) as tls:
+            tls.sendall(REQUEST)
+            assert tls.recv(100) == OK
+
+
+def test_a_slow_client_calls_though_its_destination_was_dialled_meanwhile(backend: Address) -> None:
+    """A busy program connects and then reads its roots: what it says at last is a call, which must not get out."""
+    came, heard = threading.Event(), []
+
+    def silent(sock: socket.socket) -> None:
+        came.set()
+        heard.append(read_all(sock))
+
+    config = RelayConfig(peek_timeout_s=0.1)
+    with server(silent) as destination, Lab(script(backend), config, destination=destination) as lab:
+        calls_late(lab, lambda: came.wait(PATIENCE_S))
+        until(lambda: heard)
+    assert heard == [b""]
+
+
+def test_a_slow_client_is_waited_for_where_nobody_else_can_speak(backend: Address) -> None:
+    told = script(backend)
+    told.looks = Look.WAIT
+    told.verdicts = {Wire.SILENT: Refuse(reason="other")}
+    with Lab(told, RelayConfig(peek_timeout_s=0.1), destination=Address("127.0.0.1", 443)) as lab:
+        calls_late(lab, lambda: threading.Event().wait(0.5))
+
+
+@pytest.mark.parametrize(("port", "reason"), [(443, "tls_handshake_timeout"), (80, "head_timeout"), (3306, "other")])
+def test_a_client_that_never_begins_is_not_waited_for_forever(backend: Address, port: int, reason: str) -> None:
+    told = script(backend)
+    told.looks = Look.WAIT
+    told.verdicts = {Wire.SILENT: Refuse(reason="other")}
+    config = RelayConfig(peek_timeout_s=0.1, handshake_timeout_s=0.2, head_timeout_s=0.2)
+    with Lab(told, config, destination=Address("127.0.0.1", port)) as lab:
+        with lab.connect() as sock, pytest.raises(ConnectionResetError):
+            sock.recv(1)
+        told.wait(lambda seen: [reason for _, reason, _, _ in seen.ends] == [reason])
 
 
 def test_half_a_word_on_a_dialled_connection_is_passed_in_time(backend: Address) -> None:

@@ -83,7 +83,8 @@ def exchange(head: RequestHead, name: str = S3, on: Connection | None = None) ->
         ("203.0.113.9", 443, "redirect", Look.PEEK),
         ("203.0.113.9", 80, "redirect", Look.PEEK),
         ("203.0.113.9", 22, "redirect", Look.DIAL),
-        (GIVEN, 5432, "redirect", Look.PEEK),
+        (GIVEN, 443, "redirect", Look.WAIT),
+        (GIVEN, 5432, "redirect", Look.WAIT),
         ("198.19.0.8", 5432, "redirect", Look.DIAL),
     ],
 )

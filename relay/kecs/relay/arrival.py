@@ -40,6 +40,7 @@ _BEGINNING: Final = 32
 _INCOMPLETE: Final = {Wire.TLS: "tls_hello_incomplete", Wire.HTTP: "http_head_incomplete"}
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _HTTPS: Final = 443
+_WAITED: Final = {_HTTPS: Limit.HANDSHAKE, 80: Limit.HEAD}
 _SILENT: Final = Peeked(wire=Wire.SILENT)
 
 
@@ -70,8 +71,8 @@ class Arrival:
     """See the module. It owns the client's socket until somebody takes it over."""
 
     __slots__ = (
-        "_begun", "_deadline", "_fd", "_floor", "_handshake", "_look", "_low_water", "_over", "_server", "_sock",
-        "_stalled", "_timer", "_watching", "connection", "limit", "peeked", "proxied", "verdict",
+        "_begun", "_deadline", "_decided", "_fd", "_floor", "_handshake", "_look", "_low_water", "_over", "_server",
+        "_sock", "_stalled", "_timer", "_watching", "connection", "limit", "peeked", "proxied", "verdict",
     )  # fmt: skip
 
     def __init__(self, floor: Floor, sock: socket.socket, connection: Connection) -> None:
@@ -98,6 +99,8 @@ class Arrival:
         self._over = False
         self._begun = False
         """The client was given more time for the rest of its first message."""
+        self._decided = False
+        """The decider was asked."""
 
     def start(self) -> None:
         """Begin."""
@@ -161,7 +164,7 @@ class Arrival:
             return
         seen = peek.look(data)
         if seen is None and data and len(data) >= self._low_water:
-            if self._low_water == 1 and self._look is Look.DIAL:
+            if self._low_water == 1 and self._server is not None:
                 self._arm(self._floor.config.peek_timeout_s)
             # asked to be woken for the same bytes, epoll would spin: it is to wait for more than there is
             self._low_water = len(data) + 1
@@ -177,10 +180,27 @@ class Arrival:
 
     def _watch(self) -> None:
         if self._timer is None:  # most have said it all when they are accepted, and need no timer
-            self._arm(self._floor.config.peek_timeout_s)
+            self._arm(self._patience())
         if not self._watching:
             self._watching = True
             self._floor.loop.add_reader(self._fd, self._guard, self._peek)
+
+    def _patience(self) -> float:
+        """Return the seconds that a client is waited for.
+
+        A busy one connects and then reads its roots for seconds; where nobody else can speak, it is given them.
+        """
+        config = self._floor.config
+        match self._waited():
+            case Limit.HANDSHAKE:
+                return config.handshake_timeout_s
+            case Limit.HEAD:
+                return config.head_timeout_s
+        return config.peek_timeout_s
+
+    def _waited(self) -> Limit | None:
+        """Return what a client's silence is, where it would speak TLS or HTTP and nobody else speaks."""
+        return _WAITED.get(self.connection.destination.port) if self._look is Look.WAIT else None
 
     def _unwatch(self) -> None:
         if self._watching:
@@ -188,7 +208,10 @@ class Arrival:
             self._floor.loop.remove_reader(self._fd)
 
     def _silent(self) -> None:
-        """The peek time is over. Who has begun to speak is given the time that a request's head has, once."""
+        """The peek time is over. Who has begun to speak is given the time that a request's head has, once.
+
+        Who has not may wait for the server to speak, or be slow: both are listened to, whoever is the first.
+        """
         self._timer = None
         try:
             data = self._sock.recv(_BEGINNING, socket.MSG_PEEK)
@@ -197,8 +220,17 @@ class Arrival:
         if self._unfinished(data) and not self._begun and not self.proxied:
             self._begun = True
             self._arm(self._floor.config.head_timeout_s)
+        elif not data and (waited := self._waited()) is not None:
+            self.abort(waited)
+        elif not data and self._is_dialled_late():
+            self._unwatch()
+            self._floor.dial(self.connection, self._dialled)
         else:
             self._incomplete(data)
+
+    def _is_dialled_late(self) -> bool:
+        undecided = self._look is Look.PEEK and not self._decided
+        return undecided and self._server is None and self.limit is None
 
     def _unfinished(self, data: bytes) -> str:
         """Say why this beginning is not passed on: what comes behind it may be a call, which must not get out.
@@ -206,7 +238,7 @@ class Arrival:
         On a connection where the destination may speak first, only TLS is taken for what it looks like.
         """
         wire = peek.begun(data)
-        return _INCOMPLETE.get(wire, "") if wire is Wire.TLS or self._look is Look.PEEK else ""
+        return _INCOMPLETE.get(wire, "") if wire is Wire.TLS or self._look is not Look.DIAL else ""
 
     def _incomplete(self, data: bytes) -> None:
         """Decide without knowing how it goes on."""
@@ -229,18 +261,13 @@ class Arrival:
                 result.close()
         elif isinstance(result, OSError):
             self.abort(_dial_reason(result))
-        elif self.verdict_made:
+        elif self._decided:
             self._join(result)
         else:
             self._server = result
             self._floor.loop.add_reader(result.fileno(), self._guard, self._server_first)
             self._arm(self._floor.config.tunnel_idle_timeout_s)
             self._peek()
-
-    @property
-    def verdict_made(self) -> bool:
-        """Whether the decider was asked already."""
-        return self._look is Look.PEEK
 
     def _server_first(self) -> None:
         """The destination has spoken, or ended: there is nothing to intercept."""
@@ -261,6 +288,7 @@ class Arrival:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         self.peeked = peeked
+        self._decided = True
         self._look = Look.PEEK
         self.verdict = self._allowed(self._floor.decider.connection(self.connection, peeked))
         server, self._server = self._server, None

@@ -58,7 +58,10 @@ class Look(StrEnum):
     """How to treat a new connection before its first bytes are known."""
 
     PEEK = "peek"
-    """Look at the client's first bytes before anything is dialled; after the peek time the wire is SILENT."""
+    """Look at the client's first bytes before anything is dialled. After the peek time the destination is, and whoever
+    speaks first tells what it is."""
+    WAIT = "wait"
+    """Look at the client's first bytes; nothing is dialled, since nobody is there. In the end the wire is SILENT."""
     DIAL = "dial"
     """Dial the original destination, then pass, unless the client speaks first with CONNECT to a name that is
     intercepted (asked through `connection` with wire CONNECT or OTHER)."""

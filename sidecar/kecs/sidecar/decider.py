@@ -212,9 +212,9 @@ class SidecarDecider(Decider):
         host, port = connection.destination
         if connection.origin != REDIRECT or metadata.serves(host, port):
             return Look.SERVE
-        if port in _INTERCEPTED_PORTS or self._names.name_of(host) is not None:
-            return Look.PEEK
-        return Look.DIAL
+        if self._names.name_of(host) is not None:
+            return Look.WAIT
+        return Look.PEEK if port in _INTERCEPTED_PORTS else Look.DIAL
 
     @override
     def connection(self, connection: Connection, peeked: Peeked) -> Verdict:
