@@ -101,7 +101,8 @@ HEALTH = {"services": {"s3": "available"}, "edition": "community", "version": "4
         pytest.param(
             {"/_localstack/health": HEALTH, "/_ministack/health": HEALTH}, "ministack", id="ministack answers both"
         ),
-        pytest.param({"/moto-api/data.json": {}}, "moto-server", id="moto_server"),
+        pytest.param({"/moto-api/config": {"batch": {}, "lambda": {}}}, "moto-server", id="moto_server"),
+        pytest.param({"/moto-api/data.json": {}}, "moto-server", id="an old moto_server"),
         pytest.param({"/_kecs/health": {"status": "running"}}, "embedded", id="our own"),
         pytest.param({}, "generic", id="something else"),
         pytest.param({"/_localstack/health": [1]}, "generic", id="an answer of another form"),
@@ -119,7 +120,17 @@ def test_the_embedded_emulator_is_recognised(emulator: Emulator) -> None:
 def test_a_real_moto_server_is_recognised() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
+    # its dashboard's data fail as soon as something stored can't be described
+    broken = "from moto.moto_api._internal.responses import MotoAPIResponse as r; r.model_data = lambda *_: 1 / 0; "
+    command = [
+        sys.executable,
+        "-c",
+        f"{broken}from moto.server import main; main()",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             assert answering(Backend.parse(f"http://127.0.0.1:{port}")) == "moto-server"

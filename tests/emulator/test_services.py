@@ -324,3 +324,20 @@ def test_every_answer_names_its_request(emulator: Emulator) -> None:
     assert meta["RequestId"]
     assert meta["HTTPHeaders"]["date"].endswith("GMT")
     assert "x-amz-crc32" not in meta["HTTPHeaders"] or meta["HTTPHeaders"]["x-amz-crc32"].isdigit()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["sdb", "ec2", "sns", "autoscaling", "elasticloadbalancing", "email", "cloudformation", "rds", "iam"],
+)
+def test_names_without_a_region(emulator: Emulator, host: str) -> None:
+    """SimpleDB's own name in us-east-1, and what old SDKs ask by default."""
+    actions = {
+        "sdb": "ListDomains", "ec2": "DescribeVpcs", "sns": "ListTopics", "autoscaling": "DescribeAutoScalingGroups",
+        "elasticloadbalancing": "DescribeLoadBalancers", "email": "ListIdentities",
+        "cloudformation": "ListStacks", "rds": "DescribeDBInstances", "iam": "ListUsers",
+    }  # fmt: skip
+    versions = {"sdb": "2009-04-15", "ec2": "2016-11-15", "elasticloadbalancing": "2012-06-01"}
+    query = f"Action={actions[host]}&Version={versions.get(host, '2010-05-08')}"
+    status, _, body = emulator.ask("GET", f"https://{host}.amazonaws.com/?{query}")
+    assert (status, f"{actions[host]}Re".encode() in body) == (200, True)

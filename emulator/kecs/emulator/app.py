@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from kecs.emulator import index
@@ -42,6 +43,9 @@ class App:
         if place is None:
             return _not_aws(request)
         service = index.service_of(place, request.path)
+        if not service and place.regional:
+            place = replace(place, asked=place.regional, host=place.regional)
+            service = index.service_of(place, request.path)
         if not service:
             return _unknown(request, place)
         pool = self._lanes.pool(lane_of(service, request))

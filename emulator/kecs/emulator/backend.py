@@ -19,6 +19,8 @@ _PORTS: Final = {"http": 80, "https": 443}
 _EXAMPLE: Final = "give a URL like http://localhost:4566"
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?")
 _ANSWER_LIMIT: Final = 1 << 20
+_FOUND: Final = frozenset({http.client.OK, http.client.CREATED})
+"""moto_server's configuration is answered 201."""
 _LEAST_S: Final = 0.01
 
 
@@ -96,7 +98,8 @@ PROBES: Final = (
     Probe("/_kecs/health", "embedded", lambda answer: answer.get("status") == "running"),
     Probe("/_ministack/health", "ministack", lambda answer: "services" in answer),  # also answers LocalStack's path
     Probe("/_localstack/health", "localstack", lambda answer: "services" in answer),
-    Probe("/moto-api/data.json", "moto-server", lambda _: True),
+    Probe("/moto-api/config", "moto-server", lambda answer: "batch" in answer),
+    Probe("/moto-api/data.json", "moto-server", lambda _: True),  # has all that it stores: may fail, or never end
 )
 """Asked in this order; the first that is recognised decides."""
 
@@ -186,7 +189,7 @@ def _ask(backend: Backend, path: str, deadline: float) -> dict[str, object] | No
         connection.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
         response = connection.getresponse()
         body = _read(connection, response, deadline)
-        found = json.loads(body) if response.status == http.client.OK else None
+        found = json.loads(body) if response.status in _FOUND else None
     except ssl.SSLError as error:
         raise BackendError(
             f"backend {backend} does not complete TLS: {error.reason or error}", hint=_TLS_HINT

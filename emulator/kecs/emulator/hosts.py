@@ -29,6 +29,8 @@ class Place:
     """What goes before the path: the bucket of a virtual-hosted S3 request."""
     scheme: str = "https"
     """Of the URLs in answers."""
+    regional: str = ""
+    """The same with its region, for a name that has none: moto knows many services by regional names only."""
     website: bool = False
     """The bucket is asked as a website."""
 
@@ -50,8 +52,10 @@ def locate(name: str) -> Place | None:
         spelled = spelled.removeprefix(f"{host.account}.")
     suffix = max((suffix for suffix in SUFFIXES if spelled.endswith(f".{suffix}")), key=len)
     plain = f"{spelled.removesuffix(f'.{suffix}')}.amazonaws.com"
+    without = bool(host.services) and not host.region and plain == f"{host.prefix}.amazonaws.com"
     return Place(
         service="s3" if host.prefix == "s3-accesspoint" else "",
+        regional=f"{host.prefix}.{host.default_region}.amazonaws.com" if without else "",
         asked=spelled if suffix == "api.aws" else plain,
         host=spelled if suffix in _KEPT else plain,
     )
