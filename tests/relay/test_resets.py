@@ -1,6 +1,7 @@
 """Bytes with a reset right behind them: the loop's library tells of both at once, and of the reset never again."""
 
 import socket
+import ssl
 import struct
 import threading
 
@@ -131,3 +132,26 @@ def test_a_pass_ends_with_a_reset_behind_its_bytes(size: int) -> None:
         lab.script.wait(
             lambda seen: [(peeked.wire, reason) for peeked, reason, *_ in seen.ends] == [(Wire.OTHER, "reset")]
         )
+
+
+@pytest.mark.parametrize("ends", [pytest.param(True, id="reset"), pytest.param(False, id="closed")])
+def test_who_leaves_with_the_end_of_the_handshake_is_not_kept(*, ends: bool) -> None:
+    """A reset that comes with the handshake's last bytes is told to whoever shook hands, and never again."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with server(lambda _: None) as address, Lab(Script(Upstream(*address))) as lab:
+        tls = lab.authority.client_context().wrap_bio(incoming, outgoing, server_hostname=NAME)
+        with lab.connect() as sock:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    sock.sendall(outgoing.read())
+                    incoming.write(sock.recv(65536))
+            with standing(lab):
+                sock.sendall(outgoing.read())
+                if ends:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.close()
+        until(lambda: lab.call(lambda: lab.relay.counters["tls_handshakes"]) == 1)
+        until(lambda: lab.call(lambda: lab.relay.open) == 0)

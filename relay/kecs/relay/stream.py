@@ -127,9 +127,12 @@ class Stream:
         return 0 if self.closed else _ask(self._fd, termios.FIONREAD)
 
     def start(self) -> None:
-        """Begin to read. OpenSSL takes a record at a time from the kernel: it may hold what came with the handshake."""
+        """Begin to read.
+
+        After a handshake at once: OpenSSL may hold what came with its end, and a reset that came with it has been told.
+        """
         self._watch()
-        if self._pending():
+        if self._ssl is not None:
             self._loop.call_soon(self._readable)
 
     def pause(self) -> None:
