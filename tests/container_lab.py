@@ -156,14 +156,18 @@ def _bind(source: Path, target: Path, *, read_only: bool = True) -> None:
 
 
 def run(sandbox_pid: int, directory: Path, container: Container, tell: int) -> int:
-    """Run a container to its end; its first process' id is told to a descriptor."""
+    """Run a container to its end; its first process' id is told to a descriptor, once its root is its own."""
     os.setns(os.pidfd_open(sandbox_pid), _SHARED | os.CLONE_NEWNS)
     os.unshare(os.CLONE_NEWNS | os.CLONE_NEWPID)
+    made, making = os.pipe()  # its end is seen when the child becomes its program, or dies before
     child = os.fork()
     if not child:
         os.close(tell)
         _build(directory, container)
         _become(container)
+    os.close(making)
+    os.read(made, 1)
+    os.close(made)
     os.write(tell, f"{child}\n".encode())
     os.close(tell)
     return _ended(child)
