@@ -134,14 +134,15 @@ def presigned_sts() -> RequestHead:
     return aws_lab.get_head(made.generate_presigned_url("get_caller_identity", HttpMethod="GET"))
 
 
-def test_a_presigned_sts_url_gets_its_credential_as_a_header_where_the_backend_routes_by_it() -> None:
+@pytest.mark.parametrize("profile", ["moto-server", "embedded"])
+def test_a_presigned_sts_url_gets_its_credential_as_a_header_where_the_backend_goes_by_it(profile: str) -> None:
     head = presigned_sts()
-    after = outcome(head, "moto-server")
+    after = outcome(head, profile)
     assert isinstance(after, Changed)
     scope = from_header((after.head.get(b"authorization") or b"").decode())
     assert (scope.access_key, scope.region, scope.service) == ("AKIDEXAMPLE", "ap-south-1", "sts")
     assert after.body == head.target.partition(b"?")[2]
-    assert changed(head, "embedded").get(b"authorization") is None
+    assert changed(head, "localstack").get(b"authorization") is None
 
 
 @pytest.mark.parametrize(

@@ -136,12 +136,15 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
         profile.name: profile
         for profile in (
-            # moto in-process, routed by host: api.aws and SigV4A endpoints are unknown to its patterns.
+            # moto in-process, routed by host: api.aws and SigV4A endpoints are unknown to its patterns. It takes a GET
+            # to CloudWatch for CBOR, and fails; whose URL of STS is presigned, it takes for the account's root.
             Profile(
                 name="embedded",
                 account_hosts=True,
                 sign=Sign.SQS,
                 asymmetric=False,
+                query_credential=False,
+                query_by_get=False,
                 cbor=False,
                 account_by=AccountBy.HEADER,
                 refuses=_MOTO,
