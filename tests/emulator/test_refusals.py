@@ -27,6 +27,14 @@ def test_unknown_operation_of_a_known_service(emulator: Emulator) -> None:
     assert json.loads(body)["__type"] == "NotImplementedException"
 
 
+@pytest.mark.parametrize("body", [b"{bad json", b"[1]", b"\xff", b'"text"'])
+def test_a_body_that_is_no_json_is_the_callers_mistake(emulator: Emulator, body: bytes) -> None:
+    asked = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AmazonSQS.CreateQueue"}
+    status, _, told = emulator.ask("POST", "https://sqs.us-east-1.amazonaws.com/", body, asked)
+    assert status == 400
+    assert json.loads(told)["__type"].endswith("SerializationException")
+
+
 @pytest.mark.parametrize(
     ("host", "headers", "body", "media", "start"),
     [

@@ -1,9 +1,12 @@
 """One request asked of moto in this process: from a request to an answer, blocking, never over a network."""
 
+import json
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -38,9 +41,27 @@ def ask(service: str, place: Place, request: Request) -> Answer:
         details = refused.response["Error"]
         return error(request, status=400, code=details["Code"], message=details["Message"])
     except Exception as broken:  # noqa: BLE001 - whatever moto breaks on is one caller's 500, not the server's end
-        _log.exception("moto failed on %s %s of %s", request.method, request.path, service)
-        message = f"the emulator failed on {service} {request.action or request.method}: {broken!r}"
-        return error(request, status=500, code="InternalFailure", message=message)
+        return _broken(service, request, broken)
+
+
+def _broken(service: str, request: Request, broken: Exception) -> Answer:
+    if _is_no_json(request):
+        return error(request, status=400, code="SerializationException", message="the body is not the JSON it says")
+    last = extract_tb(broken.__traceback__)[-1]
+    where = f"{Path(last.filename).name}:{last.lineno}"
+    _log.error("moto failed on %s %s of %s: %r (%s)", request.method, request.path, service, broken, where)
+    message = f"the emulator failed on {service} {request.action or request.method}: {broken!r}"
+    return error(request, status=500, code="InternalFailure", message=message)
+
+
+def _is_no_json(request: Request) -> bool:
+    """Whether the body says that it is JSON, and is none that holds members."""
+    if "json" not in request.headers.get("content-type", ""):
+        return False
+    try:
+        return not isinstance(json.loads(request.body or b"{}"), dict)
+    except ValueError:
+        return True
 
 
 def _website(service: str, place: Place, request: Request) -> Answer:
