@@ -326,7 +326,7 @@ async def _end(server: asyncio.Server) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     while tasks := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
         await asyncio.wait(tasks)
-    for transport in [one for one in gc.get_objects() if isinstance(one, asyncio.Transport)]:
+    for transport in [one for one in gc.get_objects() if issubclass(type(one), asyncio.Transport)]:
         if getattr(transport, "_loop", None) is asyncio.get_running_loop():
             transport.abort()  # some would wait for what they have sent to be read
     await asyncio.sleep(0)
