@@ -377,16 +377,21 @@ def response(raw: bytes, *, method: bytes) -> Response:
     )
 
 
+def fields_without(head: RequestHead | ResponseHead, names: frozenset[bytes]) -> Fields:
+    """Return the fields whose names are others, the head's own tuple where that is all of them. Give it constants."""
+    kept = head.shape.without(names)
+    return head.fields if kept is None else tuple([head.fields[place] for place in kept])
+
+
 def write_request(head: RequestHead, *, upgrade: bytes, http_1_0: bool = False) -> bytes:
     """Spell a request head for an upstream; the connection's own fields are ours to set.
 
     A client of HTTP/1.0 asks in its own version, or it would get chunks that it can't read.
     """
     version = b"HTTP/1.0" if http_1_0 else b"HTTP/1.1"
-    kept = head.shape.without(REQUEST_HOP_BY_HOP)
-    if kept is None and head.block is not None and not upgrade:
+    fields = fields_without(head, REQUEST_HOP_BY_HOP)
+    if fields is head.fields and head.block is not None and not upgrade:
         return b"%b %b %b\r\n%b\r\n" % (head.method, head.target, version, head.block)
-    fields = head.fields if kept is None else [head.fields[place] for place in kept]
     lines = [b"%b %b %b" % (head.method, head.target, version), *[b"%b: %b" % field for field in fields]]
     if upgrade:
         lines.append(b"Connection: upgrade\r\nUpgrade: %b" % upgrade)
@@ -396,8 +401,7 @@ def write_request(head: RequestHead, *, upgrade: bytes, http_1_0: bool = False) 
 
 def write_response(head: ResponseHead, *, extra: Fields = ()) -> bytes:
     """Spell a response head for the client, with the connection's fields given as `extra`."""
-    kept = head.shape.without(HOP_BY_HOP)
-    fields = head.fields if kept is None else [head.fields[place] for place in kept]
+    fields = fields_without(head, HOP_BY_HOP)
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *[b"%b: %b" % field for field in fields]]
     lines += [b"%b: %b" % field for field in extra]
     lines.append(b"\r\n")

@@ -14,20 +14,18 @@ from typing import Final
 from kecs.aws.head import RequestHead, ResponseHead, Shape
 from kecs.core.errors import ProtocolError
 from kecs.relay.decide import Same, SameAnswer, Upstream
-from kecs.relay.framing import HOP_BY_HOP, REQUEST_HOP_BY_HOP, head_end, response
+from kecs.relay.framing import HOP_BY_HOP, REQUEST_HOP_BY_HOP, fields_without, head_end, response
+from kecs.relay.templates import VALUE, is_plain
 
-_SPECIAL: Final = frozenset({b"transfer-encoding", b"upgrade", b"http2-settings", b"expect", b"trailer", b"te"})
-_VALUE: Final = rb"[!-~\x80-\xff][ -~\x80-\xff]*+(?<! )"
 _DIGITS: Final = rb"([0-9]{1,9})"
 _KEPT_ALIVE: Final = frozenset({b"keep-alive", b"Keep-Alive"})
 _ALIVE: Final = {True: _KEPT_ALIVE, False: frozenset({b"close", b"Close"})}
-_FIELDS_MAX: Final = 64
 _NO_LENGTH: Final = frozenset({b"HEAD"})
 _PLANNED: Final = range(200, 300)
 _BODILESS: Final = frozenset({204})
 _READ: Final = frozenset({b"content-type", b"content-encoding", b"cache-control"})
 """Fields of an answer by whose values it may be treated in another way."""
-_MATTERS_AFTER: Final = 12
+_PLANNED_AFTER: Final = 12
 """Requests of one shape, before a plan is made: compiling a pattern costs as much as hundreds of requests."""
 _ANSWERS_AFTER: Final = 3
 _PLANS_MAX: Final = 8
@@ -190,7 +188,7 @@ def plan_request(
 ) -> RequestPlan | None:
     """Return the plan of requests like this one, which was sent on as `forward`; None where it can't be told."""
     shape = head.shape
-    if not _is_plain(head, shape) or len(head.fields) > fields_max or b"host" not in shape.index:
+    if not is_plain(head) or len(head.fields) > fields_max or b"host" not in shape.index:
         return None
     if forward.method != head.method or not forward.target.endswith(head.target):
         return None
@@ -199,18 +197,15 @@ def plan_request(
     if forward.target != head.target:
         form.put(forward.target.removesuffix(head.target))
     form.keep(same.target + rb" HTTP/1\.1\r\n")
-    length = _plan_fields(form, head, _sent(forward), same.values, alive=_ALIVE[keep_alive])
+    length = _plan_fields(
+        form, head, list(fields_without(forward, REQUEST_HOP_BY_HOP)), same.values, alive=_ALIVE[keep_alive]
+    )
     if length is None:
         return None
     form.keep(rb"\r\n")
     plan = RequestPlan(form.compile(), form, same, upstream, method=head.method, keep_alive=keep_alive)
     plan.length = length
     return plan
-
-
-def _sent(forward: RequestHead) -> list[tuple[bytes, bytes]]:
-    kept = forward.shape.without(REQUEST_HOP_BY_HOP)
-    return list(forward.fields) if kept is None else [forward.fields[place] for place in kept]
 
 
 def _plan_fields(
@@ -235,28 +230,22 @@ def _plan_fields(
                 return None
             form.drop(_line(name, re.escape(value)))
         elif kept:
-            form.keep(_line(name, values.get(key, _VALUE)))
+            form.keep(_line(name, values.get(key, VALUE)))
         elif key == b"host" and key in values and sent and sent[0][0].lower() == b"host":
             form.drop(_line(name, values[key]))
             form.put(b"%b: %b\r\n" % sent[0])
             kept = True
         else:
-            form.drop(_line(name, values.get(key, _VALUE)))
+            form.drop(_line(name, values.get(key, VALUE)))
         if kept:
             del sent[0]
     return None if sent else length
 
 
-def _is_plain(head: RequestHead | ResponseHead, shape: Shape) -> bool:
-    """Whether the names alone say how the body is framed."""
-    once = len(shape.index) == len(shape.names)
-    return once and len(head.fields) <= _FIELDS_MAX and _SPECIAL.isdisjoint(shape.index)
-
-
 def plan_answer(plan: RequestPlan, head: ResponseHead, same: SameAnswer) -> AnswerPlan | None:
     """Return the plan of answers like this one; None where it can't be told."""
     shape = head.shape
-    if head.status not in _PLANNED or head.status in _BODILESS or not _is_plain(head, shape):
+    if head.status not in _PLANNED or head.status in _BODILESS or not is_plain(head):
         return None
     length_place = shape.index.get(b"content-length")
     if length_place is None or not head.fields[length_place][1].isdigit():
@@ -264,7 +253,7 @@ def plan_answer(plan: RequestPlan, head: ResponseHead, same: SameAnswer) -> Answ
     form = _Pattern()
     form.drop(re.escape(b"HTTP/1.1 %d %b" % (head.status, head.reason)) + rb"\r\n")
     form.put(b"HTTP/1.1 %d %b\r\n" % (same.head.status, same.head.reason))
-    given = _given(same.head)
+    given = list(fields_without(same.head, HOP_BY_HOP))
     groups = _plan_answer_fields(form, head, given, frozenset(same.identity))
     if groups is None:
         return None
@@ -287,11 +276,6 @@ def plan_answer(plan: RequestPlan, head: ResponseHead, same: SameAnswer) -> Answ
     return made
 
 
-def _given(head: ResponseHead) -> list[tuple[bytes, bytes]]:
-    kept = head.shape.without(HOP_BY_HOP)
-    return list(head.fields) if kept is None else [head.fields[place] for place in kept]
-
-
 def _plan_answer_fields(
     form: _Pattern, head: ResponseHead, given: list[tuple[bytes, bytes]], identity: frozenset[bytes]
 ) -> dict[bytes, int] | None:
@@ -301,15 +285,16 @@ def _plan_answer_fields(
         kept = bool(given) and given[0] == (name, value)
         if key == b"connection" and value not in _KEPT_ALIVE:
             return None
-        wanted = _DIGITS if key == b"content-length" else b"(" + _VALUE + b")"
+        take = form.keep if kept else form.drop
         if key in _READ or key == b"connection":
-            (form.keep if kept else form.drop)(_line(name, re.escape(value)))
+            take(_line(name, re.escape(value)))
         elif key == b"content-length" or key in identity:
-            (form.keep if kept else form.drop)(re.escape(name) + b": ")
+            take(re.escape(name) + b": ")
+            wanted = _DIGITS if key == b"content-length" else b"(" + VALUE + b")"
             groups[key] = (form.group if kept else form.drop_group)(wanted)
-            (form.keep if kept else form.drop)(rb"\r\n")
+            take(rb"\r\n")
         else:
-            (form.keep if kept else form.drop)(_line(name, _VALUE))
+            take(_line(name, VALUE))
         if kept:
             del given[0]
     return groups
@@ -334,7 +319,7 @@ class Shelf:
         seen = self._seen.get(shape, 0) + 1
         if len(self._seen) < _SEEN_MAX or shape in self._seen:
             self._seen[shape] = seen
-        return seen % _MATTERS_AFTER == 0 and self._made < _MADE_MAX
+        return seen % _PLANNED_AFTER == 0 and self._made < _MADE_MAX
 
     def add(self, plan: RequestPlan) -> None:
         """Keep a plan."""

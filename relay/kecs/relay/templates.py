@@ -17,11 +17,12 @@ _LEARNED_AFTER: Final = 3
 """Heads of one shape, before its template is made: compiling a pattern costs as much as reading a hundred heads."""
 _KEPT: Final = 4
 _FIELDS_MAX: Final = 64
-_VALUE: Final = rb": ([!-~\x80-\xff][ -~\x80-\xff]*+)(?<! )\r\n"
+VALUE: Final = rb"[!-~\x80-\xff][ -~\x80-\xff]*+(?<! )"
+"""The pattern of a field's value that every reader takes in the same way: no tab, no blank at either end."""
 _REQUEST_LINE: Final = rb"(GET|PUT|POST|DELETE|HEAD|PATCH|OPTIONS) (/[!-~]*+) HTTP/1\.1\r\n"
 _STATUS_LINE: Final = rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([!-~]?[ -~]*+)\r\n"
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
-_SPECIAL: Final = frozenset({b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te"})
+_SPECIAL: Final = frozenset({b"transfer-encoding", b"upgrade", b"http2-settings", b"expect", b"trailer", b"te"})
 _KEEP_ALIVE: Final = {b"keep-alive": True, b"Keep-Alive": True, b"close": False, b"Close": False}
 
 
@@ -32,7 +33,9 @@ class _Template:
 
     def __init__(self, first_line: bytes, fields: Fields, shape: Shape) -> None:
         self._names = tuple([name for name, _ in fields])
-        self._pattern = re.compile(first_line + b"".join(re.escape(name) + _VALUE for name in self._names) + b"\r\n")
+        self._pattern = re.compile(
+            first_line + b"".join(re.escape(name) + b": (" + VALUE + rb")\r\n" for name in self._names) + b"\r\n"
+        )
         self._length = shape.index.get(b"content-length", -1)
         self._connection = shape.index.get(b"connection", -1)
         self.shape = shape
@@ -103,14 +106,15 @@ class _Reader:
             self._last, self._seen = shape, 1
             return
         self._seen += 1
-        if self._seen < _LEARNED_AFTER or not _is_plain(head, shape) or any(t.shape is shape for t in self._templates):
+        if self._seen < _LEARNED_AFTER or not is_plain(head) or any(t.shape is shape for t in self._templates):
             return
         self._templates.insert(0, _Template(self._first_line, head.fields, shape))
         del self._templates[_KEPT:]
 
 
-def _is_plain(head: RequestHead | ResponseHead, shape: Shape) -> bool:
+def is_plain(head: RequestHead | ResponseHead) -> bool:
     """Whether the names alone say how the body is framed."""
+    shape = head.shape
     once = len(shape.index) == len(shape.names)
     return once and len(head.fields) <= _FIELDS_MAX and _SPECIAL.isdisjoint(shape.index)
 
