@@ -192,3 +192,8 @@ def status(wanted: int) -> Check:
         return "" if found == wanted else f"status {found}, not {wanted}"
 
     return check
+
+
+def any_of(*wanted: int) -> Check:
+    """Want one of these statuses."""
+    return lambda given: "" if given["status"] in wanted else f"status {given['status']}"
