@@ -88,9 +88,10 @@ def test_a_script_without_its_first_line_is_run_by_the_shell_and_a_broken_one_is
 def test_signals_to_us_reach_the_command(here: Lab, number: signal.Signals) -> None:
     program = f"""if True:
         import signal, sys
-        signal.signal({int(number)}, lambda *_: sys.exit(42))
+        signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}])
         print("up", flush=True)
-        signal.pause()
+        signal.sigwait([{int(number)}])
+        sys.exit(42)
     """
     with here.started(sys.executable, "-c", program) as run:
         assert line(run) == "up"
