@@ -1,0 +1,1 @@
+"""How a call is decided, whoever carries it: routed, made canonical, refused, answered, told."""

@@ -1,0 +1,1 @@
+"""One endpoint for all of AWS: ECS to the control plane, everything else to the emulator."""
