@@ -14,6 +14,23 @@ from kecs.controlplane.records.services import Service, ServiceDeployment, Servi
 from kecs.controlplane.records.tasks import Task
 from kecs.controlplane.records.tokens import Token
 
+__all__ = [
+    "KINDS",
+    "AccountSetting",
+    "Attribute",
+    "CapacityProvider",
+    "Cluster",
+    "ContainerInstance",
+    "Record",
+    "Service",
+    "ServiceDeployment",
+    "ServiceRevision",
+    "Task",
+    "TaskDefinition",
+    "TaskSet",
+    "Token",
+]
+
 KINDS: tuple[type["Record"], ...] = (
     AccountSetting,
     Attribute,
