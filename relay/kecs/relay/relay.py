@@ -14,6 +14,7 @@ from kecs.relay.arrival import Arrival
 from kecs.relay.config import RelayConfig
 from kecs.relay.contexts import Contexts
 from kecs.relay.decide import Address, Connection, Decider, Dial, Handover, Refuse, Upstream
+from kecs.relay.heap import Heap
 from kecs.relay.occupancy import Limit, Occupancy
 from kecs.relay.original import client_of, from_getsockname
 from kecs.relay.session import Session
@@ -94,6 +95,7 @@ class Relay:
         self._sessions: dict[Session, Connection] = {}
         self._passing: dict[Tunnel, _Passing] = {}
         self._number = 0
+        self._heap = Heap()
         self._draining: asyncio.Event | None = None
         looked_at = (self.config.handshake_timeout_s, self.config.head_timeout_s, self.config.body_timeout_s)
         self._tick = min(_TICK_S, self.config.linger_s / 2, *(time_s / 2 for time_s in looked_at))
@@ -338,6 +340,7 @@ class Relay:
         for session in list(self._sessions):
             session.check(now)
         self._pool.prune(now)
+        self._heap.tend(now, self.counters.get("accepted", 0) + self.counters.get("requests", 0))
         for passing in list(self._passing.values()):
             if passing.tunnel.touched:
                 passing.tunnel.touched = False
