@@ -50,6 +50,19 @@ class StopCode(StrEnum):
     TERMINATION_NOTICE = "TerminationNotice"
 
 
+class Registration(StrEnum):
+    """How far a task is with the load balancers that its service names."""
+
+    NONE = "NONE"
+    """Its service names none: it waits for nothing."""
+    WANTED = "WANTED"
+    """It is to be registered: ACTIVATING until it is."""
+    DONE = "DONE"
+    """It is registered: a stop goes through DEACTIVATING."""
+    GONE = "GONE"
+    """It is deregistered, or was never registered and won't be: its containers may be stopped."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """One container of a task."""
@@ -122,6 +135,10 @@ class Task:
     stopping_at: datetime | None = None
     execution_stopped_at: datetime | None = None
     stopped_at: datetime | None = None
+    registration: Registration = Registration.NONE
+    """Written by what registers targets; a task whose containers may be stopped has NONE or GONE."""
+    accounted: bool = False
+    """Its service's scheduler has seen that it stopped: a failure counts once."""
     protected: bool = False
     protected_until: datetime | None = None
 
