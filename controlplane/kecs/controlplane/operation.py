@@ -61,6 +61,8 @@ class Outcome:
     body: Mapping[str, Any]
     """By AWS's names. None means absent, datetimes become epoch seconds; members the model lacks are a mistake."""
     changes: Changes = field(default_factory=Changes)
+    warnings: tuple[str, ...] = ()
+    """Sentences about what was accepted and has no effect here: a header of the answer each, and the log."""
 
 
 @dataclass(frozen=True, slots=True)

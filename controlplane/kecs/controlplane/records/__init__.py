@@ -9,7 +9,7 @@ from kecs.controlplane.records.clusters import (
     Cluster,
     ContainerInstance,
 )
-from kecs.controlplane.records.definitions import TaskDefinition
+from kecs.controlplane.records.definitions import Family, TaskDefinition
 from kecs.controlplane.records.services import Service, ServiceDeployment, ServiceRevision, TaskSet
 from kecs.controlplane.records.tasks import Task
 from kecs.controlplane.records.tokens import Token
@@ -21,6 +21,7 @@ __all__ = [
     "CapacityProvider",
     "Cluster",
     "ContainerInstance",
+    "Family",
     "Record",
     "Service",
     "ServiceDeployment",
@@ -37,6 +38,7 @@ KINDS: tuple[type["Record"], ...] = (
     CapacityProvider,
     Cluster,
     ContainerInstance,
+    Family,
     Service,
     ServiceDeployment,
     ServiceRevision,

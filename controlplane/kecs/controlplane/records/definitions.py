@@ -48,3 +48,17 @@ class TaskDefinition:
     def network_mode(self) -> str:
         """Return awsvpc, bridge, host or none; bridge where nothing was said."""
         return str(self.document.get("networkMode") or "bridge")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What is left of a family when all its revisions are deleted: how far its numbers have come."""
+
+    arn: str
+    """Of a task definition, without the revision."""
+    last_revision: int
+
+    @property
+    def key(self) -> str:
+        """Return what it is known by."""
+        return self.arn
