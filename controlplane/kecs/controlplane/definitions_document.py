@@ -1,0 +1,97 @@
+"""A task definition as AWS gives it back: what was registered, with the defaults that AWS fills in. Pure.
+
+What comes out is what goes in again unchanged: deploy tools describe a definition, change an image and register it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+type Json = dict[str, Any]
+
+KEPT = (
+    "family",
+    "taskRoleArn",
+    "executionRoleArn",
+    "networkMode",
+    "volumes",
+    "placementConstraints",
+    "requiresCompatibilities",
+    "cpu",
+    "memory",
+    "pidMode",
+    "ipcMode",
+    "proxyConfiguration",
+    "inferenceAccelerators",
+    "ephemeralStorage",
+    "runtimePlatform",
+    "enableFaultInjection",
+)
+"""Members of the request that are kept besides containerDefinitions. The family is a field of the record's own."""
+
+_EMPTY_LISTS = ("portMappings", "environment", "mountPoints", "volumesFrom", "systemControls")
+"""AWS gives these back where nothing was said."""
+
+_HEALTH_CHECK = {"interval": 30, "timeout": 5, "retries": 3}
+_UNITS = {
+    "cpu": re.compile(r"(\d+(?:\.\d+)?)\s*vcpus?", re.IGNORECASE),
+    "memory": re.compile(r"(\d+(?:\.\d+)?)\s*gb", re.IGNORECASE),
+}
+
+
+def units(member: str, given: str) -> str:
+    """Return a task's cpu in units or its memory in MiB, as digits: `1 vCPU` and `0.5GB` too. Else what was given."""
+    text = given.strip()
+    found = _UNITS[member].fullmatch(text)
+    if found is None:
+        return text
+    return str(int(float(found[1]) * 1024))
+
+
+def normalised(params: Mapping[str, Any]) -> Json:
+    """Return the document of a definition from the request that registers it."""
+    document: Json = {name: params[name] for name in KEPT if params.get(name) is not None and name != "family"}
+    for member in ("cpu", "memory"):
+        if member in document:
+            document[member] = units(member, document[member])
+    document["volumes"] = [_volume(volume) for volume in document.get("volumes", ())]
+    document.setdefault("placementConstraints", [])
+    if "FARGATE" in document.get("requiresCompatibilities", ()):
+        document.setdefault("networkMode", "awsvpc")
+    mode = document.get("networkMode")
+    document["containerDefinitions"] = [_container(one, mode) for one in params["containerDefinitions"]]
+    return document
+
+
+def _volume(volume: Json) -> Json:
+    kinds = [name for name in volume if name not in ("name", "configuredAtLaunch")]
+    if not kinds and not volume.get("configuredAtLaunch"):
+        return {**volume, "host": {}}
+    result = dict(volume)
+    if "efsVolumeConfiguration" in result:
+        result["efsVolumeConfiguration"] = {"rootDirectory": "/"} | result["efsVolumeConfiguration"]
+    if "dockerVolumeConfiguration" in result:
+        result["dockerVolumeConfiguration"] = {"scope": "task"} | result["dockerVolumeConfiguration"]
+    return result
+
+
+def _container(given: Json, mode: str | None) -> Json:
+    container: Json = {"cpu": 0, "essential": True, **given}
+    for name in _EMPTY_LISTS:
+        container.setdefault(name, [])
+    container["portMappings"] = [_port(mapping, mode) for mapping in container["portMappings"]]
+    if "healthCheck" in container:
+        container["healthCheck"] = _HEALTH_CHECK | container["healthCheck"]
+    return container
+
+
+def _port(given: Json, mode: str | None) -> Json:
+    mapping = dict(given)
+    mapping.setdefault("protocol", "tcp")
+    if "containerPort" not in mapping:
+        return mapping
+    if mode in {"awsvpc", "host"}:
+        mapping.setdefault("hostPort", mapping["containerPort"])
+    else:
+        mapping.setdefault("hostPort", 0)
+    return mapping
