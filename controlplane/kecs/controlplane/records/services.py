@@ -44,6 +44,17 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Streak:
+    """Tasks of a deployment or task set that ended before they were healthy, since the last that was."""
+
+    failures: int = 0
+    failed_at: datetime | None = None
+    """When the last of them was seen."""
+    newest_healthy_at: datetime | None = None
+    """When the newest task that ever was healthy had started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One deployment of a service: what its tasks are made from."""
 
@@ -53,6 +64,8 @@ class Deployment:
     definition_arn: str
     desired_count: int
     failed_tasks: int = 0
+    """Failures that the circuit breaker counts: since the last task that became healthy, or since the beginning."""
+    streak: Streak = field(default_factory=Streak)
     rollout: Rollout = Rollout.IN_PROGRESS
     rollout_reason: str = ""
     created_at: datetime
@@ -62,8 +75,15 @@ class Deployment:
     platform_version: str = ""
     platform_family: str = ""
     network: Json | None = None
+    load_balancers: tuple[Json, ...] = ()
+    further: Json = field(default_factory=dict)
+    """Of the service's `further`, what is described with a deployment and makes a new one when it changes."""
     revision_arn: str = ""
     """Of its ServiceRevision."""
+    service_deployment_arn: str = ""
+    """Of its ServiceDeployment; a deployment and what it is rolled back to share one."""
+    rollback: bool = False
+    """It brings an earlier revision back after a failure or a stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +124,22 @@ class Service:
     created_at: datetime
     deleted_at: datetime | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    created_from_sha256: str = ""
+    """Of CreateService's parameters, so that the same request again is known as such."""
+    completed_deployment_id: str = ""
+    """Of the last deployment that completed; empty while a rollback to it goes on."""
+    completed_revision_arn: str = ""
+    """What a rollback brings back."""
+    service_deployments: tuple[str, ...] = ()
+    """ARNs, newest first."""
+    task_sets: tuple[str, ...] = ()
+    """ARNs, oldest first."""
+    steady_at: datetime | None = None
+    """When it was last said that it is in a steady state; None while it is not."""
+    impaired_at: datetime | None = None
+    """When it was last said that its tasks can't be started; None while they can."""
+    blocked_at: datetime | None = None
+    """When it was last said that its percentages leave no task to start or stop; None while they do."""
 
     @property
     def key(self) -> str:
@@ -163,6 +199,15 @@ class TaskSet:
     scale_percent: float = 100.0
     document: Json = field(default_factory=dict)
     """Further members by AWS's names."""
+    stability_status: str = "STABILIZING"
+    """STEADY_STATE or STABILIZING."""
+    stability_status_at: datetime | None = None
+    streak: Streak = field(default_factory=Streak)
+    load_balancers: tuple[Json, ...] = ()
+    network: Json | None = None
+    launch_type: str = ""
+    capacity_provider_strategy: tuple[Json, ...] = ()
+    platform_version: str = ""
     created_at: datetime
     updated_at: datetime
     tags: dict[str, str] = field(default_factory=dict)
