@@ -57,6 +57,8 @@ class Sighting:
     """Why it can't start, as `stoppedReason` says it: `CannotPullContainerError: …`."""
     gone: bool = False
     """There is nothing of it any more: it was stopped, evicted or never made."""
+    node_lost: bool = False
+    """It is gone because its machine is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

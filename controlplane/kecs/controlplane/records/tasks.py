@@ -48,6 +48,7 @@ class StopCode(StrEnum):
     SERVICE_SCHEDULER_INITIATED = "ServiceSchedulerInitiated"
     SPOT_INTERRUPTION = "SpotInterruption"
     TERMINATION_NOTICE = "TerminationNotice"
+    INFRASTRUCTURE_HEALTH = "InfrastructureHealth"
 
 
 class Registration(StrEnum):
@@ -109,6 +110,8 @@ class Task:
     platform_version: str = ""
     platform_family: str = ""
     container_instance_arn: str = ""
+    node: str = ""
+    """The runtime's name of the machine it must run on; empty where the runtime may choose."""
     availability_zone: str = ""
     cpu: str = ""
     memory: str = ""
@@ -135,6 +138,8 @@ class Task:
     stopping_at: datetime | None = None
     execution_stopped_at: datetime | None = None
     stopped_at: datetime | None = None
+    seen: bool = False
+    """A runtime has told of it: when nothing is told any more, it is gone, and is not launched again."""
     registration: Registration = Registration.NONE
     """Written by what registers targets; a task whose containers may be stopped has NONE or GONE."""
     accounted: bool = False
