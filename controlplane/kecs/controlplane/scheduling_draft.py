@@ -1,0 +1,194 @@
+"""One service while its scheduler decides: what it finds, and what it has decided so far. Pure."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Final
+
+from kecs.controlplane import events, lifecycle, service_tasks, task_making
+from kecs.controlplane.operation import Ids
+from kecs.controlplane.records import ContainerInstance, Record, Service, Task, TaskDefinition
+from kecs.controlplane.records.services import Deployment
+from kecs.controlplane.records.tasks import Health, StopCode, TaskStatus
+from kecs.controlplane.scheduling_view import Schedule, ServiceView
+from kecs.controlplane.state import Changes
+
+STARTING: Final = frozenset({TaskStatus.PROVISIONING, TaskStatus.PENDING, TaskStatus.ACTIVATING})
+PRESENT: Final = STARTING | {TaskStatus.RUNNING}
+"""What AWS counts: pending, and running. A task that is to stop counts as long as it has one of these."""
+
+
+class Fitness(IntEnum):
+    """How much a task is worth to its service: the least is stopped first."""
+
+    UNHEALTHY = 0
+    STARTING = 1
+    SETTLING = 2
+    """It runs, and is not known to be healthy yet."""
+    HEALTHY = 3
+
+
+class Draft:
+    """A service's records as one turn of its scheduler changes them."""
+
+    def __init__(self, view: ServiceView, now: datetime, ids: Ids) -> None:
+        self.view = view
+        self.now = now
+        self.ids = ids
+        self.service: Service = view.service
+        self._tasks = {task.arn: task for task in view.tasks}
+        self._before: dict[str, Record] = {view.service.key: view.service, **self._tasks}
+        self._others: dict[str, Record] = {}
+        self._messages: list[str] = []
+        self._due: list[datetime] = []
+        self._fitness: dict[str, Fitness] = {}
+
+    @property
+    def primary(self) -> Deployment:
+        """The deployment that a rollout goes to."""
+        return self.service.deployments[0]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All, as they are by now."""
+        return list(self._tasks.values())
+
+    @property
+    def live(self) -> list[Task]:
+        """Those that are to run, and have not stopped."""
+        return [one for one in self.tasks if one.desired_status is TaskStatus.RUNNING and not has_stopped(one)]
+
+    @property
+    def present(self) -> list[Task]:
+        """Those that AWS counts as pending or running."""
+        return [one for one in self.tasks if one.last_status in PRESENT]
+
+    def fitness(self, task: Task) -> Fitness:
+        """Return how fit a task is, and wake up when that changes by itself."""
+        if task.arn not in self._fitness:
+            self._fitness[task.arn] = self._judged(task)
+        return self._fitness[task.arn]
+
+    def _judged(self, task: Task) -> Fitness:
+        if task.last_status is not TaskStatus.RUNNING:
+            return Fitness.STARTING
+        began = task.started_at or task.created_at
+        if task.health is Health.UNHEALTHY:
+            grace = began + timedelta(seconds=self.service.health_check_grace_period_s or 0)
+            if grace <= self.now:
+                return Fitness.UNHEALTHY
+            self.wake(grace)
+            return Fitness.SETTLING
+        if self._is_checked(task):
+            return Fitness.HEALTHY if task.health is Health.HEALTHY else Fitness.SETTLING
+        settled = began + self.view.settled_after
+        if settled <= self.now:
+            return Fitness.HEALTHY
+        self.wake(settled)
+        return Fitness.SETTLING
+
+    def _is_checked(self, task: Task) -> bool:
+        definition = self.view.find(TaskDefinition, task.definition_arn)
+        if definition is None:
+            return False
+        return any(one.get("healthCheck") and one.get("essential", True) for one in definition.containers)
+
+    def is_protected(self, task: Task) -> bool:
+        """Tell whether scaling may not stop a task, and wake up when it may."""
+        if not task.protected:
+            return False
+        if task.protected_until is None:
+            return True
+        if task.protected_until <= self.now:
+            return False
+        self.wake(task.protected_until)
+        return True
+
+    def start(self, deployment: Deployment, count: int, instance: ContainerInstance | None = None) -> list[Task]:
+        """Make tasks of a deployment; none where its definition is gone."""
+        definition = self.view.find(TaskDefinition, deployment.definition_arn)
+        if definition is None or count <= 0:
+            return []
+        siblings = [one for one in self.live if one.deployment_id == deployment.id]
+        made: list[Task] = []
+        for _ in range(count):
+            wish = service_tasks.wish(
+                view=self.view,
+                service=self.service,
+                deployment=deployment,
+                definition=definition,
+                siblings=[*siblings, *made],
+                instance=instance,
+            )
+            made.append(
+                task_making.new_task(
+                    cluster=self.view.cluster, definition=definition, wish=wish, now=self.now, ids=self.ids
+                )
+            )
+        self._tasks |= {one.arn: one for one in made}
+        self.tell(events.started([one.id for one in made]))
+        return made
+
+    def stop(self, stopped: Iterable[Task]) -> None:
+        """Have tasks end: the unhealthy ones for that, the others because the service is scaled."""
+        ids = []
+        for task in stopped:
+            unhealthy = self.fitness(task) is Fitness.UNHEALTHY
+            scaled = f"Scaling activity initiated by (deployment {task.deployment_id})"
+            if unhealthy:
+                self.tell(events.failed_health_checks(task.id))
+            reason = "Task failed container health checks" if unhealthy else scaled
+            self._tasks[task.arn] = lifecycle.stop(task, StopCode.SERVICE_SCHEDULER_INITIATED, reason, self.now)
+            ids.append(task.id)
+        if ids:
+            self.tell(events.stopped(ids))
+
+    def account(self, task: Task) -> None:
+        """Remember that a task's end has been counted."""
+        self._tasks[task.arn] = replace(self._tasks[task.arn], accounted=True)
+
+    def tell(self, message: str) -> None:
+        """Add a line to the service's history."""
+        self._messages.append(message)
+
+    def wake(self, at: datetime) -> None:
+        """Look again at a time though nothing changes."""
+        self._due.append(at)
+
+    def put(self, record: Record) -> None:
+        """Keep a record that is neither the service nor one of its tasks."""
+        self._others[record.key] = record
+
+    def found[R: Record](self, kind: type[R], key: str) -> R | None:
+        """Return another record as it is by now."""
+        changed = self._others.get(key)
+        return changed if isinstance(changed, kind) else self.view.find(kind, key)
+
+    def change(self, deployment_id: str, change: Callable[[Deployment], Deployment]) -> None:
+        """Change one deployment of the service, and when it was changed."""
+        self.service = replace(
+            self.service,
+            deployments=tuple(
+                self._stamped(one, change(one)) if one.id == deployment_id else one for one in self.service.deployments
+            ),
+        )
+
+    def _stamped(self, before: Deployment, after: Deployment) -> Deployment:
+        return before if after == before else replace(after, updated_at=self.now)
+
+    def schedule(self) -> Schedule:
+        """Return what has been decided."""
+        service = self.service
+        if self._messages:
+            service = events.told(service, *self._messages, now=self.now, ids=self.ids)
+        candidates = [service, *self._tasks.values(), *self._others.values()]
+        put = tuple(one for one in candidates if self._before.get(one.key) is not one)
+        put = tuple(one for one in put if self._before.get(one.key) != one)
+        later = [at for at in self._due if at > self.now]
+        return Schedule(changes=Changes(put=put), due=min(later, default=None))
+
+
+def has_stopped(task: Task) -> bool:
+    """Tell whether nothing of a task is left."""
+    return task.last_status is TaskStatus.STOPPED

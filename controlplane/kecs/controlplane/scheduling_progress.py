@@ -1,0 +1,131 @@
+"""How far a service's deployments are: failures, the circuit breaker, rollbacks, completion, steadiness. Pure."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from kecs.controlplane import events
+from kecs.controlplane import scheduling_limits as limits
+from kecs.controlplane.records import Task
+from kecs.controlplane.records.services import Deployment, DeploymentStatus, Rollout, Streak
+from kecs.controlplane.records.tasks import StopCode
+from kecs.controlplane.scheduling_draft import Draft, Fitness, has_stopped
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+FAILURES = frozenset({StopCode.TASK_FAILED_TO_START, StopCode.ESSENTIAL_CONTAINER_EXITED})
+"""Ends that are a task's own doing."""
+UNHEALTHY = "Task failed "
+"""How the scheduler's reasons begin where it stopped a task that is unhealthy."""
+
+
+def account(draft: Draft) -> None:
+    """Count each stopped task once, in its deployment; what became healthy ends a streak."""
+    for deployment in draft.service.deployments:
+        ended = [one for one in _unaccounted(draft) if one.deployment_id == deployment.id]
+        failed = [one for one in ended if is_failure(one)]
+        streak = told_streak(draft, deployment.id, deployment.streak, failed)
+        is_watched = deployment.rollout is Rollout.IN_PROGRESS
+        failures = deployment.failed_tasks + len(failed) if is_watched else deployment.failed_tasks
+        if streak.newest_healthy_at != deployment.streak.newest_healthy_at and _resets(draft):
+            failures = 0
+        draft.change(deployment.id, lambda one, to=(streak, failures): replace(one, streak=to[0], failed_tasks=to[1]))
+    say_when_impaired(draft, draft.primary.streak, draft.service.desired_count)
+    for task in _unaccounted(draft):
+        draft.account(task)
+
+
+def _unaccounted(draft: Draft) -> list[Task]:
+    return [one for one in draft.tasks if has_stopped(one) and not one.accounted]
+
+
+def is_failure(task: Task) -> bool:
+    """Tell whether a task ended though nobody wanted it to."""
+    return task.stop_code in FAILURES or task.stopped_reason.startswith(UNHEALTHY)
+
+
+def _resets(draft: Draft) -> bool:
+    breaker = draft.service.deployment_configuration.get("deploymentCircuitBreaker") or {}
+    return breaker.get("resetOnHealthyTask") is not False
+
+
+def told_streak(draft: Draft, deployment_id: str, streak: Streak, failed: list[Task]) -> Streak:
+    """Return a streak after what is healthy now, and what has failed since."""
+    healthy = [one for one in draft.live if one.deployment_id == deployment_id]
+    begun = [one.started_at for one in healthy if one.started_at and draft.fitness(one) is Fitness.HEALTHY]
+    newest = max(begun, default=None)
+    if newest is not None and (streak.newest_healthy_at is None or newest > streak.newest_healthy_at):
+        streak = Streak(newest_healthy_at=newest)
+    if not failed:
+        return streak
+    return replace(streak, failures=streak.failures + len(failed), failed_at=draft.now)
+
+
+def is_paused(draft: Draft, streak: Streak, wanted: int) -> bool:
+    """Tell whether no task may be started yet because others failed, and wake up when one may."""
+    if streak.failed_at is None:
+        return False
+    until = streak.failed_at + limits.pause(streak.failures, wanted)
+    if until <= draft.now:
+        return False
+    draft.wake(until)
+    return True
+
+
+def say_when_impaired(draft: Draft, streak: Streak, wanted: int) -> None:
+    """Say that tasks can't be started, where those that ended never ran."""
+    repeated = limits.rounds(streak.failures, wanted) >= limits.IMPAIRED_AFTER
+    unstarted = [one for one in _unaccounted(draft) if is_failure(one) and one.started_at is None]
+    holds = repeated and (bool(unstarted) or draft.service.impaired_at is not None)
+    say_again(draft, "impaired_at", events.IMPAIRED, holds=holds)
+
+
+def say_again(
+    draft: Draft, field: Literal["impaired_at", "blocked_at", "steady_at"], message: str, *, holds: bool
+) -> None:
+    """Add a message while something holds: once, and again each six hours."""
+    told: datetime | None = getattr(draft.service, field)
+    if not holds:
+        told = None
+    elif told is None or told + events.AGAIN <= draft.now:
+        draft.tell(message)
+        told = draft.now
+    if told is not None:
+        draft.wake(told + events.AGAIN)
+    if told != getattr(draft.service, field):
+        draft.service = replace(draft.service, **{field: told})
+
+
+def conclude(draft: Draft, wanted: int) -> None:
+    """Let go of deployments that nothing is left of, and complete the primary one when it is alone and healthy."""
+    counts = [one.deployment_id for one in draft.present]
+    draft.service = replace(
+        draft.service,
+        deployments=(draft.primary, *(one for one in draft.service.deployments[1:] if one.id in counts)),
+    )
+    for one in draft.service.deployments[1:]:
+        left = sum(task.deployment_id == one.id for task in draft.live)
+        draft.change(one.id, lambda old, left=left: replace(old, desired_count=left, status=DeploymentStatus.ACTIVE))
+    draft.change(draft.primary.id, lambda one: replace(one, desired_count=wanted))
+    healthy = all(draft.fitness(one) is Fitness.HEALTHY for one in draft.live)
+    alone = all(one == draft.primary.id for one in counts)
+    there = healthy and alone and len(counts) == len(draft.live) == wanted
+    if there and draft.primary.rollout is Rollout.IN_PROGRESS:
+        _complete(draft)
+    is_done = draft.primary.rollout is Rollout.COMPLETED
+    say_again(draft, "steady_at", events.STEADY, holds=there and is_done)
+
+
+def _complete(draft: Draft) -> None:
+    primary = draft.primary
+
+    def completed(one: Deployment) -> Deployment:
+        return replace(
+            one, rollout=Rollout.COMPLETED, rollout_reason=f"ECS deployment {one.id} completed.", failed_tasks=0
+        )
+
+    draft.change(primary.id, completed)
+    draft.service = replace(
+        draft.service, completed_deployment_id=primary.id, completed_revision_arn=primary.revision_arn
+    )
+    draft.tell(events.completed(primary.id))

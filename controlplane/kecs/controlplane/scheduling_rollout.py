@@ -1,0 +1,114 @@
+"""A REPLICA service's tasks: as many of its primary deployment as are wanted, the others' drained. Pure."""
+
+from kecs.controlplane import events
+from kecs.controlplane import scheduling_limits as limits
+from kecs.controlplane import scheduling_progress as progress
+from kecs.controlplane.records import Task
+from kecs.controlplane.records.services import Rollout
+from kecs.controlplane.scheduling_draft import PRESENT, Draft, Fitness
+
+
+def roll(draft: Draft) -> None:
+    """Bring a service's tasks one step nearer to what is wanted, within its percentages."""
+    progress.account(draft)
+    _stop_not_needed(draft)
+    _start_missing(draft)
+    _stop_unhealthy_for_room(draft)
+    progress.conclude(draft, draft.service.desired_count)
+    _say_when_blocked(draft)
+
+
+def order(draft: Draft, task: Task) -> tuple[bool, int, Fitness, float]:
+    """Return where a task stands among those that may be stopped, the first to go first.
+
+    A failed deployment's before all others', then by deployment, the oldest's first; then the unfit; then the newest.
+    """
+    deployments = {one.id: (one.rollout, index) for index, one in enumerate(draft.service.deployments)}
+    rollout, index = deployments.get(task.deployment_id, (Rollout.FAILED, len(deployments)))
+    is_kept = rollout is not Rollout.FAILED or index == 0
+    return is_kept, -index, draft.fitness(task), -task.created_at.timestamp()
+
+
+def _stop_not_needed(draft: Draft) -> None:
+    """Stop tasks of older deployments, and those above what is wanted, down to the minimum of healthy ones."""
+    wanted = draft.service.desired_count
+    live = [one for one in draft.live if one.last_status in PRESENT]
+    own = [one for one in live if one.deployment_id == draft.primary.id]
+    if draft.primary.rollout is Rollout.FAILED:
+        surplus = len(live) - wanted
+    else:
+        surplus = len(live) - len(own) + max(len(own) - wanted, 0)
+    if surplus <= 0:
+        return
+    budget = sum(is_relied_on(draft, one) for one in live) - limits.least(
+        wanted, draft.service.deployment_configuration
+    )
+    too_many_own = len(own) - wanted
+    stopped: list[Task] = []
+    for task in sorted(live, key=lambda one: order(draft, one)):
+        if len(stopped) == surplus:
+            break
+        is_own = task.deployment_id == draft.primary.id
+        if (is_own and too_many_own <= 0) or draft.is_protected(task):
+            continue
+        if is_relied_on(draft, task):
+            if budget <= 0:
+                continue
+            budget -= 1
+        too_many_own -= is_own
+        stopped.append(task)
+    draft.stop(stopped)
+
+
+def is_relied_on(draft: Draft, task: Task) -> bool:
+    """Tell whether a task counts towards the minimum.
+
+    One of the primary deployment does when it is healthy. An older deployment's does as long as it runs and is not
+    unhealthy: it may have been there for a second only, but it is all there is.
+    """
+    fitness = draft.fitness(task)
+    if task.deployment_id == draft.primary.id:
+        return fitness is Fitness.HEALTHY
+    return fitness >= Fitness.SETTLING
+
+
+def _start_missing(draft: Draft) -> None:
+    if draft.primary.rollout is Rollout.FAILED:
+        return
+    wanted = draft.service.desired_count
+    own = [one for one in draft.live if one.deployment_id == draft.primary.id]
+    missing = wanted - sum(draft.fitness(one) is not Fitness.UNHEALTHY for one in own)
+    if missing <= 0 or progress.is_paused(draft, draft.primary.streak, wanted):
+        return
+    room = limits.most(wanted, draft.service.deployment_configuration) - len(draft.present)
+    starting = sum(draft.fitness(one) is Fitness.STARTING for one in own)
+    draft.start(draft.primary, max(min(missing, room, limits.STARTING - starting), 0))
+
+
+def _stop_unhealthy_for_room(draft: Draft) -> None:
+    """Stop one unhealthy task where its replacement has no room beside it. AWS does so one by one, too."""
+    wanted = draft.service.desired_count
+    if len(draft.present) < limits.most(wanted, draft.service.deployment_configuration):
+        return
+    if any(one for one in draft.present if one not in draft.live):
+        return
+    unhealthy = [
+        one for one in draft.live if one.deployment_id == draft.primary.id and draft.fitness(one) is Fitness.UNHEALTHY
+    ]
+    draft.stop(unhealthy[:1])
+
+
+def _say_when_blocked(draft: Draft) -> None:
+    """Say that the percentages leave nothing to do, once while that lasts and again each six hours."""
+    wanted = draft.service.desired_count
+    own = [one for one in draft.live if one.deployment_id == draft.primary.id]
+    room = limits.most(wanted, draft.service.deployment_configuration) - len(draft.present)
+    is_waiting = (
+        draft.primary.rollout is Rollout.FAILED
+        or len(own) >= wanted
+        or room > 0
+        or len(draft.present) != len(draft.live)
+        or any(draft.fitness(one) < Fitness.HEALTHY for one in own)
+        or any(draft.is_protected(one) for one in draft.live)
+    )
+    progress.say_again(draft, "blocked_at", events.BLOCKED, holds=not is_waiting)
