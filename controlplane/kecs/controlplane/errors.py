@@ -31,3 +31,7 @@ def refused(message: str) -> ApiError:
 def unsupported(message: str) -> ApiError:
     """Return an UnsupportedFeatureException, for operations whose model has it."""
     return ApiError("UnsupportedFeatureException", message)
+
+
+class StoreError(KecsError):
+    """The store's file can't be used: another process has it, it is damaged, it is of a newer version."""

@@ -1,0 +1,219 @@
+"""The store's file: one DuckDB database, held by one process. Everything here waits for the disk.
+
+DuckDB appends a transaction to its write-ahead log and calls fdatasync before COMMIT returns, so what `write` has
+returned from is there after a crash.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+
+from kecs.controlplane.errors import StoreError
+from kecs.controlplane.schema import STEPS, TABLES, Row, Table, read
+
+if TYPE_CHECKING:
+    from kecs.controlplane.records import Record
+
+type Key = tuple[type[Any], str]
+
+IN_MEMORY = ":memory:"
+_CONFIG: Mapping[str, str] = {
+    "threads": "1",  # commits are small; more threads only wake up and sleep
+    "autoinstall_known_extensions": "false",  # nothing is fetched from anywhere
+    "autoload_known_extensions": "false",
+}
+_held: set[Path] = set()
+"""Files of this process: within a process DuckDB lets anyone in, and two stores would not see each other's changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one transaction writes."""
+
+    put: Mapping[Key, tuple[int, Row]] = field(default_factory=dict)
+    """With the position that a new record has; one that is there keeps its own."""
+    delete: frozenset[Key] = frozenset()
+    """Done first."""
+
+    @property
+    def keys(self) -> frozenset[Key]:
+        """Return all that it touches."""
+        return self.delete | self.put.keys()
+
+
+class Database:
+    """A connection, for one thread at a time."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @classmethod
+    def open(cls, path: str, *, steps: Mapping[int, tuple[str, ...]] = STEPS) -> Self:
+        """Open or make a file and bring it to the newest version. Raise StoreError."""
+        self = cls(path)
+        if path != IN_MEMORY:
+            _hold(Path(path))
+        try:
+            self.connect()
+            self._migrate(steps)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def connect(self) -> None:
+        """Connect anew, after a failure too. Raise StoreError."""
+        self.disconnect()
+        try:
+            self._connection = duckdb.connect(self.path, config=dict(_CONFIG))
+        except duckdb.Error as error:
+            raise _why_not(self.path, error) from error
+
+    def disconnect(self) -> None:
+        """Let go of the file, and go on holding it against others of this process."""
+        if self._connection is not None:
+            with suppress(duckdb.Error):
+                self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.disconnect()
+        _held.discard(_resolved(self.path))
+
+    @property
+    def connected(self) -> bool:
+        """Whether it can be asked."""
+        return self._connection is not None
+
+    def write(self, batch: Batch) -> None:
+        """Write all of a batch and return when it is durable, or write nothing and raise duckdb.Error."""
+        connection = self._use()
+        connection.execute("BEGIN")
+        try:
+            for table, keys in _by_table(batch.delete):
+                statement = f"DELETE FROM {table.name} WHERE key IN (SELECT unnest($1::VARCHAR[]))"  # noqa: S608 - the names are our own
+                connection.execute(statement, [[key for _, key in keys]])
+            for table, keys in _by_table(batch.put):
+                connection.execute(_UPSERTS[table.kind], _values(table, [batch.put[key] for key in keys]))
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    def records(self) -> Iterator[tuple[int, "Record"]]:
+        """Yield all records with their positions, oldest first within a kind. Raise StoreError."""
+        for table in TABLES.values():
+            statement = f"SELECT position, key, document FROM {table.name} ORDER BY position"  # noqa: S608 - the names are our own
+            yield from self._read(table, statement, [])
+
+    def find(self, keys: Iterable[Key]) -> dict[Key, tuple[int, "Record"]]:
+        """Return those of the records that are there. Raise StoreError."""
+        found: dict[Key, tuple[int, Record]] = {}
+        for table, of_table in _by_table(keys):
+            statement = f"SELECT position, key, document FROM {table.name} WHERE key IN (SELECT unnest($1::VARCHAR[]))"  # noqa: S608 - the names are our own
+            for position, record in self._read(table, statement, [[key for _, key in of_table]]):
+                found[table.kind, record.key] = (position, record)
+        return found
+
+    def _read(self, table: Table, statement: str, values: list[Any]) -> Iterator[tuple[int, "Record"]]:
+        try:
+            rows = self._use().execute(statement, values).fetchall()
+        except duckdb.Error as error:
+            raise _why_not(self.path, error) from error
+        for position, key, document in rows:
+            try:
+                yield position, read(table.kind, document)
+            except ValueError as error:
+                raise _damaged(self.path, f"record {key} of {table.name} can't be read: {error}") from error
+
+    def _migrate(self, steps: Mapping[int, tuple[str, ...]]) -> None:
+        connection = self._use()
+        newest = max(steps)
+        try:
+            connection.execute("CREATE TABLE IF NOT EXISTS kecs_schema (version INTEGER NOT NULL)")
+            row = connection.execute("SELECT max(version) FROM kecs_schema").fetchone()
+            version = (row and row[0]) or 0
+            if version > newest:
+                message = f"the store {self.path} is of version {version}; this KECS knows versions up to {newest}"
+                raise StoreError(message, hint="start the KECS that wrote it, or one that is newer")
+            if version == newest:
+                return
+            connection.execute("BEGIN")
+            for step in range(version + 1, newest + 1):
+                for statement in steps[step]:
+                    connection.execute(statement)
+            connection.execute("DELETE FROM kecs_schema")
+            connection.execute("INSERT INTO kecs_schema VALUES ($1)", [newest])
+            connection.execute("COMMIT")
+        except duckdb.Error as error:
+            raise _why_not(self.path, error) from error
+
+    def _use(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            raise duckdb.ConnectionException(f"the store {self.path} is closed")
+        return self._connection
+
+
+def _upsert(table: Table) -> str:
+    columns = table.every_column
+    types = {"position": "BIGINT[]"}
+    values = ", ".join(f"unnest(${n}::{types.get(name, 'VARCHAR[]')})" for n, name in enumerate(columns, 1))
+    kept = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in {"key", "position"})
+    return f"INSERT INTO {table.name} SELECT {values} ON CONFLICT (key) DO UPDATE SET {kept}"
+
+
+_UPSERTS = {kind: _upsert(table) for kind, table in TABLES.items()}
+
+
+def _values(table: Table, rows: list[tuple[int, Row]]) -> list[list[Any]]:
+    columns = [[row.columns[n] for _, row in rows] for n in range(len(table.columns))]
+    keys, documents = [row.key for _, row in rows], [row.document for _, row in rows]
+    return [keys, [position for position, _ in rows], *columns, documents]
+
+
+def _by_table(keys: Iterable[Key]) -> Iterator[tuple[Table, list[Key]]]:
+    sorted_: dict[type[Any], list[Key]] = {}
+    for key in keys:
+        sorted_.setdefault(key[0], []).append(key)
+    for kind, of_kind in sorted_.items():
+        yield TABLES[kind], of_kind
+
+
+def _resolved(path: str) -> Path:
+    return Path(path).resolve()
+
+
+def _hold(path: Path) -> None:
+    if path.resolve() in _held:
+        raise StoreError(f"the store {path} is open in this process already", hint="close it first")
+    _held.add(path.resolve())
+
+
+def _why_not(path: str, error: duckdb.Error) -> StoreError:
+    if holder := re.search(r"Conflicting lock is held in (.*?) ?\(PID (\d+)\)", str(error)):
+        message = f"the store {path} is held by another process: {holder[1]}, pid {holder[2]}"
+        return StoreError(
+            message, hint=f"one process has a store at a time; see `ps -p {holder[2]}`, or name another file"
+        )
+    reason = " ".join(str(error).split())
+    if isinstance(error, duckdb.IOException) and re.search(
+        r"Permission denied|Read-only|No such file|Is a directory", reason
+    ):
+        return StoreError(f"the store {path} can't be opened: {reason}", hint="its folder must exist and be writable")
+    return _damaged(path, reason)
+
+
+def _damaged(path: str, reason: str) -> StoreError:
+    hint = (
+        f"move it and {path}.wal away, start with an empty store, and bring a backup back: "
+        "curl -X POST --data-binary @BACKUP http://localhost:8081/restore"
+    )
+    return StoreError(f"the store {path} can't be read: {reason}", hint=hint)

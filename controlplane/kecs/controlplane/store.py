@@ -1,0 +1,276 @@
+"""The state and the file that keeps it: what is applied to memory is written, and taken back when it can't be.
+
+One thread writes, one transaction at a time; what is committed meanwhile goes into the next. Everything but writing
+happens on the event loop's thread.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+import duckdb
+
+from kecs.controlplane.database import Batch, Database, Key
+from kecs.controlplane.errors import ApiError, StoreError, invalid
+from kecs.controlplane.schema import Row, spelled
+from kecs.controlplane.state import Changes, State, Undo
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from kecs.controlplane.records import Record
+
+type Subscriber = Callable[[Changes], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHealth:
+    """How the store is."""
+
+    path: str
+    ok: bool
+    error: str = ""
+    """Why the last write failed; empty when it went well."""
+    waiting: int = 0
+    """Commits that are not durable yet."""
+    last_write_s: float | None = None
+    """How long the last transaction took."""
+    transactions: int = 0
+    commits: int = 0
+
+
+@dataclass(slots=True)
+class _Group:
+    """Commits that become durable together."""
+
+    done: asyncio.Future[None]
+    puts: dict[Key, tuple[int, Row]] = field(default_factory=dict)
+    deletes: set[Key] = field(default_factory=set)
+    undos: list[Undo] = field(default_factory=list)
+
+    def add(self, changes: Changes, rows: list[Row], state: State) -> None:
+        for record in changes.delete:
+            key = (type(record), record.key)
+            self.deletes.add(key)
+            self.puts.pop(key, None)
+        for row in rows:
+            self.puts[row.kind, row.key] = (state.position(row.kind, row.key), row)
+
+    @property
+    def batch(self) -> Batch:
+        return Batch(put=self.puts, delete=frozenset(self.deletes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What the writer says of a batch."""
+
+    took_s: float
+    error: str = ""
+    found: "dict[Key, tuple[int, Record]] | None" = None
+    """After an error: what the file has of the batch's records; None when it can't be read."""
+
+
+class Store:
+    """All records, in memory and in a file."""
+
+    def __init__(self, database: Database) -> None:
+        self.state = State()
+        self.state.load(database.records())
+        self._database = database
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._subscribers: list[Subscriber] = []
+        self._gathering: _Group | None = None
+        self._writing: _Group | None = None
+        self._doubtful: frozenset[Key] = frozenset()
+        self._broken = False
+        self._error = ""
+        self._last_write_s: float | None = None
+        self._transactions = self._commits = 0
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: str | PathLike[str]) -> Self:
+        """Open or make a store; `:memory:` is kept nowhere. Raise StoreError."""
+        database = Database.open(fspath(path))
+        try:
+            return cls(database)
+        except BaseException:
+            database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
+        self.close()
+
+    async def commit(self, changes: Changes) -> None:
+        """Apply changes at once; return when they are durable. Raise ApiError when they can't: they are taken back."""
+        if not changes:
+            await self.committed()
+            return
+        try:
+            rows = [spelled(record) for record in changes.put]
+        except ValueError as error:
+            raise invalid(f"A string can't be kept: {error}") from error
+        group = self._gather()
+        group.undos.append(self.state.apply(changes))
+        group.add(changes, rows, self.state)
+        self._commits += 1
+        self._tell(changes)
+        await asyncio.shield(group.done)
+
+    async def committed(self) -> None:
+        """Return when all that has been applied is durable. Raise ApiError when it can't be."""
+        if (group := self._gathering or self._writing) is not None:
+            await asyncio.shield(group.done)
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Have a function told of all changes as they are applied, in order. Return what ends it.
+
+        Changes that could not be kept are taken back by further changes.
+        """
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def health(self) -> StoreHealth:
+        """Say how it is."""
+        waiting = sum(len(group.undos) for group in (self._gathering, self._writing) if group is not None)
+        return StoreHealth(
+            path=self._database.path,
+            ok=not self._error,
+            error=self._error,
+            waiting=waiting,
+            last_write_s=self._last_write_s,
+            transactions=self._transactions,
+            commits=self._commits,
+        )
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        if self._closed:
+            return
+        self._closed = True
+        self._thread.shutdown(wait=True)
+        if self._gathering is not None and not self._broken:
+            self._finish(self._gathering, self._write(self._gathering.batch))
+        self._database.close()
+
+    def _gather(self) -> _Group:
+        if self._closed:
+            raise _refusal("the store is closed")
+        if self._broken:
+            self._reconnect()
+            raise _refusal(self._error)
+        if self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = _Group(loop.create_future())
+            if self._writing is None:
+                loop.call_soon(self._start)
+        return self._gathering
+
+    def _start(self) -> None:
+        """Hand what has been gathered to the writer: a turn after its first commit, so that a turn's go together."""
+        if self._gathering is None or self._writing is not None or self._closed:
+            return
+        group, self._gathering = self._gathering, None
+        self._writing = group
+        loop = asyncio.get_running_loop()
+        written = self._thread.submit(self._write, group.batch)
+        written.add_done_callback(lambda found: loop.call_soon_threadsafe(self._written, group, found))
+
+    def _write(self, batch: Batch) -> _Written:
+        began = monotonic()
+        try:
+            self._database.write(batch)
+        except (duckdb.Error, OSError) as error:
+            return _Written(took_s=monotonic() - began, error=_line(error), found=self._look(batch.keys))
+        return _Written(took_s=monotonic() - began)
+
+    def _look(self, keys: frozenset[Key]) -> "dict[Key, tuple[int, Record]] | None":
+        """Connect anew, as DuckDB gives a database up after some errors, and see what the file has."""
+        try:
+            self._database.connect()
+            return self._database.find(keys)
+        except (StoreError, duckdb.Error, OSError):
+            self._database.disconnect()
+            return None
+
+    def _written(self, group: _Group, found: Future[_Written]) -> None:
+        self._finish(group, found.result())
+        if self._gathering is not None:
+            self._start()
+
+    def _finish(self, group: _Group, written: _Written) -> None:
+        self._writing = None
+        self._transactions += 1
+        self._last_write_s = written.took_s
+        self._error = written.error
+        if not written.error:
+            _settle(group, None)
+            return
+        later, self._gathering = self._gathering, None
+        groups = [group] if later is None or later is group else [later, group]
+        for undo in (undo for each in groups for undo in reversed(each.undos)):
+            self.state.undo(undo)
+            self._tell(undo.changes)
+        self._correct(group.batch.keys, written.found)
+        for each in groups:
+            _settle(each, _refusal(written.error))
+
+    def _correct(self, keys: frozenset[Key], found: "dict[Key, tuple[int, Record]] | None") -> None:
+        """Make memory what the file is: a transaction may be in it though its end could not be told."""
+        self._broken = found is None
+        self._doubtful = keys
+        if found is None:
+            return
+        kept = {key: self.state.get(*key) for key in keys}
+        put = tuple(record for key, (_, record) in found.items() if kept[key] != record)
+        delete = tuple(record for key, record in kept.items() if record is not None and key not in found)
+        if put or delete:
+            self.state.correct(delete, [found[type(record), record.key] for record in put])
+            self._tell(Changes(put=put, delete=delete))
+
+    def _reconnect(self) -> None:
+        if self._writing is not None:
+            return
+        loop = asyncio.get_running_loop()
+        keys = self._doubtful
+        self._writing = group = _Group(loop.create_future())
+
+        def looked(found: "Future[dict[Key, tuple[int, Record]] | None]") -> None:
+            self._writing = None
+            self._correct(keys, found.result())
+            _settle(group, None)
+
+        asked = self._thread.submit(self._look, keys)
+        asked.add_done_callback(lambda found: loop.call_soon_threadsafe(looked, found))
+
+    def _tell(self, changes: Changes) -> None:
+        for subscriber in tuple(self._subscribers):
+            subscriber(changes)
+
+
+def _settle(group: _Group, error: Exception | None) -> None:
+    if group.done.done():
+        return
+    if error is None:
+        group.done.set_result(None)
+    else:
+        group.done.set_exception(error)
+        group.done.exception()  # those who wait are told; that nobody waits is no event
+
+
+def _refusal(reason: str) -> ApiError:
+    return ApiError("ServerException", f"The store can't keep this change: {reason}")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
