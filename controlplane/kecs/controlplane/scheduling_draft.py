@@ -1,10 +1,10 @@
 """One service while its scheduler decides: what it finds, and what it has decided so far. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from kecs.controlplane import events, lifecycle, service_tasks, task_making
 from kecs.controlplane.operation import Ids
@@ -165,16 +165,17 @@ class Draft:
         changed = self._others.get(key)
         return changed if isinstance(changed, kind) else self.view.find(kind, key)
 
-    def change(self, deployment_id: str, change: Callable[[Deployment], Deployment]) -> None:
-        """Change one deployment of the service, and when it was changed."""
+    def change(self, deployment_id: str, **changes: Any) -> None:
+        """Change fields of one deployment of the service, and when it was changed."""
         self.service = replace(
             self.service,
             deployments=tuple(
-                self._stamped(one, change(one)) if one.id == deployment_id else one for one in self.service.deployments
+                self._changed(one, changes) if one.id == deployment_id else one for one in self.service.deployments
             ),
         )
 
-    def _stamped(self, before: Deployment, after: Deployment) -> Deployment:
+    def _changed(self, before: Deployment, changes: Mapping[str, Any]) -> Deployment:
+        after = replace(before, **changes)
         return before if after == before else replace(after, updated_at=self.now)
 
     def schedule(self) -> Schedule:
@@ -182,7 +183,7 @@ class Draft:
         service = self.service
         if self._messages:
             service = events.told(service, *self._messages, now=self.now, ids=self.ids)
-        candidates = [service, *self._tasks.values(), *self._others.values()]
+        candidates: list[Record] = [service, *self._tasks.values(), *self._others.values()]
         put = tuple(one for one in candidates if self._before.get(one.key) is not one)
         put = tuple(one for one in put if self._before.get(one.key) != one)
         later = [at for at in self._due if at > self.now]

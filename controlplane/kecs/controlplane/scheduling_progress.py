@@ -1,17 +1,13 @@
 """How far a service's deployments are: failures, the circuit breaker, rollbacks, completion, steadiness. Pure."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
 
 from kecs.controlplane import events
 from kecs.controlplane import scheduling_limits as limits
 from kecs.controlplane.records import Task
-from kecs.controlplane.records.services import Deployment, DeploymentStatus, Rollout, Streak
+from kecs.controlplane.records.services import DeploymentStatus, Rollout, Streak
 from kecs.controlplane.records.tasks import StopCode
 from kecs.controlplane.scheduling_draft import Draft, Fitness, has_stopped
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 FAILURES = frozenset({StopCode.TASK_FAILED_TO_START, StopCode.ESSENTIAL_CONTAINER_EXITED})
 """Ends that are a task's own doing."""
@@ -29,7 +25,7 @@ def account(draft: Draft) -> None:
         failures = deployment.failed_tasks + len(failed) if is_watched else deployment.failed_tasks
         if streak.newest_healthy_at != deployment.streak.newest_healthy_at and _resets(draft):
             failures = 0
-        draft.change(deployment.id, lambda one, to=(streak, failures): replace(one, streak=to[0], failed_tasks=to[1]))
+        draft.change(deployment.id, streak=streak, failed_tasks=failures)
     say_when_impaired(draft, draft.primary.streak, draft.service.desired_count)
     for task in _unaccounted(draft):
         draft.account(task)
@@ -76,24 +72,22 @@ def say_when_impaired(draft: Draft, streak: Streak, wanted: int) -> None:
     """Say that tasks can't be started, where those that ended never ran."""
     repeated = limits.rounds(streak.failures, wanted) >= limits.IMPAIRED_AFTER
     unstarted = [one for one in _unaccounted(draft) if is_failure(one) and one.started_at is None]
-    holds = repeated and (bool(unstarted) or draft.service.impaired_at is not None)
-    say_again(draft, "impaired_at", events.IMPAIRED, holds=holds)
+    holds = repeated and (bool(unstarted) or events.IMPAIRED in draft.service.told_at)
+    say_again(draft, events.IMPAIRED, holds=holds)
 
 
-def say_again(
-    draft: Draft, field: Literal["impaired_at", "blocked_at", "steady_at"], message: str, *, holds: bool
-) -> None:
+def say_again(draft: Draft, message: str, *, holds: bool) -> None:
     """Add a message while something holds: once, and again each six hours."""
-    told: datetime | None = getattr(draft.service, field)
+    told = dict(draft.service.told_at)
     if not holds:
-        told = None
-    elif told is None or told + events.AGAIN <= draft.now:
+        told.pop(message, None)
+    elif message not in told or told[message] + events.AGAIN <= draft.now:
         draft.tell(message)
-        told = draft.now
-    if told is not None:
-        draft.wake(told + events.AGAIN)
-    if told != getattr(draft.service, field):
-        draft.service = replace(draft.service, **{field: told})
+        told[message] = draft.now
+    if message in told:
+        draft.wake(told[message] + events.AGAIN)
+    if told != draft.service.told_at:
+        draft.service = replace(draft.service, told_at=told)
 
 
 def conclude(draft: Draft, wanted: int) -> None:
@@ -105,26 +99,21 @@ def conclude(draft: Draft, wanted: int) -> None:
     )
     for one in draft.service.deployments[1:]:
         left = sum(task.deployment_id == one.id for task in draft.live)
-        draft.change(one.id, lambda old, left=left: replace(old, desired_count=left, status=DeploymentStatus.ACTIVE))
-    draft.change(draft.primary.id, lambda one: replace(one, desired_count=wanted))
+        draft.change(one.id, desired_count=left, status=DeploymentStatus.ACTIVE)
+    draft.change(draft.primary.id, desired_count=wanted)
     healthy = all(draft.fitness(one) is Fitness.HEALTHY for one in draft.live)
     alone = all(one == draft.primary.id for one in counts)
     there = healthy and alone and len(counts) == len(draft.live) == wanted
     if there and draft.primary.rollout is Rollout.IN_PROGRESS:
         _complete(draft)
     is_done = draft.primary.rollout is Rollout.COMPLETED
-    say_again(draft, "steady_at", events.STEADY, holds=there and is_done)
+    say_again(draft, events.STEADY, holds=there and is_done)
 
 
 def _complete(draft: Draft) -> None:
     primary = draft.primary
-
-    def completed(one: Deployment) -> Deployment:
-        return replace(
-            one, rollout=Rollout.COMPLETED, rollout_reason=f"ECS deployment {one.id} completed.", failed_tasks=0
-        )
-
-    draft.change(primary.id, completed)
+    reason = f"ECS deployment {primary.id} completed."
+    draft.change(primary.id, rollout=Rollout.COMPLETED, rollout_reason=reason, failed_tasks=0)
     draft.service = replace(
         draft.service, completed_deployment_id=primary.id, completed_revision_arn=primary.revision_arn
     )

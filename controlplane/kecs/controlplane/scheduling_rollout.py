@@ -111,4 +111,4 @@ def _say_when_blocked(draft: Draft) -> None:
         or any(draft.fitness(one) < Fitness.HEALTHY for one in own)
         or any(draft.is_protected(one) for one in draft.live)
     )
-    progress.say_again(draft, "blocked_at", events.BLOCKED, holds=not is_waiting)
+    progress.say_again(draft, events.BLOCKED, holds=not is_waiting)

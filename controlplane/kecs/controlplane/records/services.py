@@ -134,12 +134,8 @@ class Service:
     """ARNs, newest first."""
     task_sets: tuple[str, ...] = ()
     """ARNs, oldest first."""
-    steady_at: datetime | None = None
-    """When it was last said that it is in a steady state; None while it is not."""
-    impaired_at: datetime | None = None
-    """When it was last said that its tasks can't be started; None while they can."""
-    blocked_at: datetime | None = None
-    """When it was last said that its percentages leave no task to start or stop; None while they do."""
+    told_at: dict[str, datetime] = field(default_factory=dict)
+    """When its history last told of what lasts, by cause; nothing for what does not hold."""
 
     @property
     def key(self) -> str:
