@@ -45,9 +45,10 @@ format: setup  ## let ruff mend what it can
 	@rm -rf $@
 	$(VENV_PYTHON) -m uv pip install -q --no-deps --require-hashes --target $@ -r scripts/botocore.lock
 
-generate: setup .cache/botocore  ## tables of the AWS wire from botocore's data, the chart's schema from its values
+generate: setup .cache/botocore  ## tables of the AWS wire and the model of ECS from botocore's data, the chart's schema from its values
 	PYTHONPATH=.cache/botocore $(VENV_PYTHON) scripts/generate_tables.py
 	PYTHONPATH=.cache/botocore $(VENV_PYTHON) scripts/generate_cbor_table.py
+	PYTHONPATH=.cache/botocore $(VENV_PYTHON) scripts/generate_ecs_model.py
 	$(VENV_PYTHON) scripts/generate_chart_schema.py
 
 golden: setup  ## rewrite golden files; review the diff

@@ -3,7 +3,7 @@ from typing import Any
 import aws_lab
 import pytest
 
-from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, actual, is_region, partition_of
+from kecs.aws.partitions import ENDPOINT_SUFFIX, PARTITIONS, actual, is_region, of_region, partition_of
 
 
 def botocores() -> dict[str, dict[str, Any]]:
@@ -59,3 +59,29 @@ def test_customers_endpoints_belong_to_the_commercial_partition() -> None:
 )
 def test_a_partitions_name_for_everywhere_means_one_region(region: str, meant: str) -> None:
     assert actual(region) == meant
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        ("us-east-1", "aws"),
+        ("eu-west-3", "aws"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("cn-north-1", "aws-cn"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("eusc-fr-west-1", "aws-eusc"),
+        ("us-iso-west-1", "aws-iso"),
+        ("us-isob-west-1", "aws-iso-b"),
+        ("eu-isoe-west-1", "aws-iso-e"),
+        ("us-isof-east-1", "aws-iso-f"),
+        ("local", "aws"),
+        ("", "aws"),
+    ],
+)
+def test_a_region_is_spelled_for_a_partition(region: str, partition: str) -> None:
+    assert of_region(region).name == partition
+
+
+def test_every_region_is_of_botocores_partition() -> None:
+    for name, partition in botocores().items():
+        assert {of_region(region).name for region in partition["regions"] if not region.endswith("-global")} == {name}

@@ -75,6 +75,11 @@ ENDPOINT_SUFFIX: Final = "on.aws"
 
 _PSEUDO: Final = {f"{partition.name}-global": partition.region for partition in PARTITIONS}
 
+_BY_PLACE: Final = {
+    partition.region.rpartition("-")[0].rpartition("-")[0].removesuffix("-de"): partition for partition in PARTITIONS
+}
+"""By what stands before the direction: us-gov, us-isob, cn; of eusc the country does not matter."""
+
 _REGION: Final = re.compile(r"(?:[a-z]{2}|eusc)(?:-[^-]*){1,2}-[0-9]+|aws-(?:.*-)?global")
 """eu-west-1, us-gov-west-1, eusc-de-east-1; a continent or country comes first."""
 
@@ -94,6 +99,12 @@ def is_region(label: str) -> bool:
 def actual(region: str) -> str:
     """Return the region that one like aws-global stands for, empty where none is known; any other as it is."""
     return _PSEUDO.get(region, "") if region.endswith("-global") else region
+
+
+def of_region(region: str) -> Partition:
+    """Return the partition that a region is spelled for: us-gov-west-1, cn-north-1, eusc-de-east-1; else the first."""
+    place = region.rpartition("-")[0].rpartition("-")[0]
+    return _BY_PLACE.get(place) or _BY_PLACE.get(place.partition("-")[0], _COMMERCIAL)
 
 
 def partition_of(*, suffix: str, region: str) -> Partition:
