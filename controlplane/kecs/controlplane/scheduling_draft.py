@@ -1,16 +1,17 @@
 """One service while its scheduler decides: what it finds, and what it has decided so far. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, Final
 
-from kecs.controlplane import events, lifecycle, service_tasks, task_making
+from kecs.controlplane import events, lifecycle, task_making
 from kecs.controlplane.operation import Ids
 from kecs.controlplane.records import ContainerInstance, Record, Service, Task, TaskDefinition
 from kecs.controlplane.records.services import Deployment
-from kecs.controlplane.records.tasks import Health, StopCode, TaskStatus
+from kecs.controlplane.records.tasks import Health, Registration, StopCode, TaskStatus
 from kecs.controlplane.scheduling_view import Schedule, ServiceView
 from kecs.controlplane.state import Changes
 
@@ -110,17 +111,22 @@ class Draft:
         definition = self.view.find(TaskDefinition, deployment.definition_arn)
         if definition is None or count <= 0:
             return []
-        siblings = [one for one in self.live if one.deployment_id == deployment.id]
+        wish = task_making.service_wish(
+            self.service,
+            deployment,
+            cluster=self.view.cluster,
+            definition=definition,
+            instance=instance,
+            registration=Registration.WANTED if deployment.load_balancers else Registration.NONE,
+        )
+        wish = replace(wish, volume_configurations=tuple(self.service.further.get("volumeConfigurations") or ()))
+        providers = Counter(one.capacity_provider for one in self.live if one.deployment_id == deployment.id)
         made: list[Task] = []
         for _ in range(count):
-            wish = service_tasks.wish(
-                view=self.view,
-                service=self.service,
-                deployment=deployment,
-                definition=definition,
-                siblings=[*siblings, *made],
-                instance=instance,
-            )
+            if deployment.capacity_provider_strategy:
+                provider = task_making.chosen_provider(deployment.capacity_provider_strategy, providers)
+                providers[provider] += 1
+                wish = replace(wish, capacity_provider=provider, launch_type=task_making.launch_type_of(provider))
             made.append(
                 task_making.new_task(
                     cluster=self.view.cluster, definition=definition, wish=wish, now=self.now, ids=self.ids

@@ -165,12 +165,25 @@ class ServiceDeployment:
 
     arn: str
     service_arn: str
+    cluster_arn: str
     status: str
     """PENDING, IN_PROGRESS, SUCCESSFUL, STOPPED, STOP_REQUESTED, ROLLBACK_IN_PROGRESS, ROLLBACK_SUCCESSFUL, …"""
+    status_reason: str = ""
     deployment_id: str
-    document: Json
-    """Further members by AWS's names."""
+    """Of the deployment that it brings, also while that is rolled back."""
+    source_revisions: tuple[str, ...] = ()
+    target_revision: str
+    configuration: Json = field(default_factory=dict)
+    """deploymentConfiguration as it was when it began."""
+    failure_count: int = 0
+    threshold: int = 0
+    rollback_reason: str = ""
+    rollback_revision: str = ""
+    rollback_started_at: datetime | None = None
     created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    stopped_at: datetime | None = None
     updated_at: datetime
 
     @property
