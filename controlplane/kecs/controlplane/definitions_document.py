@@ -3,9 +3,11 @@
 What comes out is what goes in again unchanged: deploy tools describe a definition, change an image and register it.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
+
+from kecs.controlplane.definitions_attributes import attributes, compatibilities
+from kecs.controlplane.definitions_units import units
 
 type Json = dict[str, Any]
 
@@ -33,19 +35,6 @@ _EMPTY_LISTS = ("portMappings", "environment", "mountPoints", "volumesFrom", "sy
 """AWS gives these back where nothing was said."""
 
 _HEALTH_CHECK = {"interval": 30, "timeout": 5, "retries": 3}
-_UNITS = {
-    "cpu": re.compile(r"(\d+(?:\.\d+)?)\s*vcpus?", re.IGNORECASE),
-    "memory": re.compile(r"(\d+(?:\.\d+)?)\s*gb", re.IGNORECASE),
-}
-
-
-def units(member: str, given: str) -> str:
-    """Return a task's cpu in units or its memory in MiB, as digits: `1 vCPU` and `0.5GB` too. Else what was given."""
-    text = given.strip()
-    found = _UNITS[member].fullmatch(text)
-    if found is None:
-        return text
-    return str(int(float(found[1]) * 1024))
 
 
 def normalised(params: Mapping[str, Any]) -> Json:
@@ -56,10 +45,10 @@ def normalised(params: Mapping[str, Any]) -> Json:
             document[member] = units(member, document[member])
     document["volumes"] = [_volume(volume) for volume in document.get("volumes", ())]
     document.setdefault("placementConstraints", [])
-    if "FARGATE" in document.get("requiresCompatibilities", ()):
-        document.setdefault("networkMode", "awsvpc")
     mode = document.get("networkMode")
     document["containerDefinitions"] = [_container(one, mode) for one in params["containerDefinitions"]]
+    document["requiresAttributes"] = attributes(document)
+    document["compatibilities"] = compatibilities(document)
     return document
 
 
