@@ -15,6 +15,8 @@ from sidecar_lab import configuration
 
 from kecs.aws.head import Answer, RequestHead
 from kecs.aws.hosts import SUFFIXES
+from kecs.calls.outages import outage
+from kecs.calls.routes import ENGINE_FIELD
 from kecs.certs.authority import Signer, certificate_pem, issue_intermediate, issue_issuer, issue_root, new_key
 from kecs.certs.leaf import Intermediate
 from kecs.relay.contexts import Contexts
@@ -34,8 +36,6 @@ from kecs.relay.decide import (
 from kecs.relay.relay import Relay, RelayConfig
 from kecs.sidecar.engine import Engine
 from kecs.sidecar.engine_origin import read_mark
-from kecs.sidecar.outages import outage
-from kecs.sidecar.routes import ENGINE_FIELD
 
 _HEAD_MAX = 65536
 _BACK = "engine"

@@ -8,10 +8,10 @@ import pytest
 from loaded_lab import PATIENCE_S, call, loaded, until
 from relay_lab import read_all
 
+from kecs.calls.reach import Reach
+from kecs.calls.readiness import Check, described, is_ready
 from kecs.core.names import ADMIN_PORT
 from kecs.relay.decide import Upstream
-from kecs.sidecar.reach import Reach
-from kecs.sidecar.readiness import Check, described, is_ready
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from sidecar_lab import NOW, configuration, connection, request
 
 from kecs.aws.head import Answer, RequestHead
+from kecs.calls.accesslog import Record
 from kecs.relay.decide import Exchange, Forward
-from kecs.sidecar.accesslog import Record
 from kecs.sidecar.decider import SidecarDecider
 
 NOVEL = "novel.eu-west-1.amazonaws.com"

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from sidecar_lab import NOW, configuration, connection, request
 
 from kecs.aws.head import Answer, RequestHead, ResponseHead
+from kecs.calls.accesslog import Record
+from kecs.calls.routes import without_secrets
 from kecs.core.errors import ConfigError
 from kecs.core.names import METADATA_IPV4, METADATA_IPV6
 from kecs.relay.decide import (
@@ -27,10 +29,8 @@ from kecs.relay.decide import (
     Verdict,
     Wire,
 )
-from kecs.sidecar.accesslog import Record
 from kecs.sidecar.config import EngineMode
 from kecs.sidecar.decider import ADMIN, ENGINE, PROBE, SidecarDecider
-from kecs.sidecar.routes import without_secrets
 
 S3 = "b.s3.eu-west-1.amazonaws.com"
 GIVEN = "198.19.0.7"

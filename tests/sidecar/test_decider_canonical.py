@@ -11,9 +11,10 @@ from kecs.aws import cbor
 from kecs.aws.canonical_bodies import BODY_MAX
 from kecs.aws.canonical_types import Back
 from kecs.aws.head import Answer, RequestHead, ResponseHead
+from kecs.calls.context import CallContext
+from kecs.calls.decider import NOT_IN_BACKEND
 from kecs.relay.decide import Exchange, Forward, Gather
-from kecs.sidecar.context import CallContext
-from kecs.sidecar.decider import NOT_IN_BACKEND, SidecarDecider
+from kecs.sidecar.decider import SidecarDecider
 
 CLOUDWATCH = "monitoring.eu-west-1.amazonaws.com"
 

@@ -23,8 +23,8 @@ import pytest
 from sidecar_lab import configuration
 from sidecar_service_lab import PATIENCE_S, Got, Lab, authority, backend, laboratory
 
+from kecs.calls.routes import ENGINE_FIELD
 from kecs.sidecar.engine import Engine
-from kecs.sidecar.routes import ENGINE_FIELD
 
 S3 = "b.s3.eu-west-1.amazonaws.com"
 

@@ -7,7 +7,7 @@ import pytest
 from engine_lab import OURS, S3, STOCK, Raw, backend, engine
 
 from kecs.aws.head import RequestHead
-from kecs.sidecar.refusals import refusal
+from kecs.calls.refusals import refusal
 
 BOTH = pytest.mark.parametrize("kind", [OURS, STOCK])
 NOW = datetime(2026, 11, 21, 14, 45, tzinfo=UTC)

@@ -13,10 +13,10 @@ import pytest
 from inspection_lab import Page, call, event, looked_at, told
 from sidecar_service_lab import PATIENCE_S, Got, backend, laboratory
 
+from kecs.calls.routes import ENGINE_FIELD
 from kecs.sidecar import redaction_events as events
 from kecs.sidecar.recording import mend, prepare
 from kecs.sidecar.redaction_events import Event, Header
-from kecs.sidecar.routes import ENGINE_FIELD
 
 DYNAMODB = "dynamodb.eu-west-1.amazonaws.com"
 SECRETS = "secretsmanager.eu-west-1.amazonaws.com"

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from kecs.calls.counts import LIMITS
 from kecs.core.names import ADMIN_PORT, PROBE_PORT
 from kecs.core.settings_keys import KEYS
-from kecs.sidecar.counts import LIMITS
 from kecs.sidecar.effective import VARIABLES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "sidecar.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kecs.aws.head import Answer, RequestHead
-from kecs.sidecar import readiness
-from kecs.sidecar.readiness import Check
+from kecs.calls import readiness
+from kecs.calls.readiness import Check
 
 _TEXT: Final = b"text/plain; charset=utf-8"
 _METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"

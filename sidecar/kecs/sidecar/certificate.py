@@ -24,8 +24,8 @@ def lack(intermediate: Intermediate | None, now: datetime) -> Lack:
     """Say whether leaves can be signed."""
     if intermediate is None:
         return Lack.NO_CERTIFICATE
-    begins = intermediate.signer.certificate.not_valid_before_utc
-    return Lack.NONE if begins <= now < intermediate.not_after else Lack.CERTIFICATE_NOT_VALID
+    signer = intermediate.signer
+    return Lack.NONE if signer.not_before <= now < signer.not_after else Lack.CERTIFICATE_NOT_VALID
 
 
 def problem(intermediate: Intermediate | None, trouble: str, now: datetime) -> str:

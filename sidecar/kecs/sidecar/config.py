@@ -1,6 +1,5 @@
 """What a sidecar is told once, at its start. Plain data: it travels as one JSON object between processes."""
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -8,14 +7,14 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from kecs.aws.accounts import Accounts
-from kecs.aws.hosts import is_aws_name, normalise
+from kecs.aws.hosts import normalise
 from kecs.aws.profiles import PROFILES, Profile
+from kecs.calls.endpoints import PORTS, check_endpoint, is_loopback
 from kecs.core.errors import ConfigError
 from kecs.core.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from kecs.relay.config import RelayConfig
 from kecs.sidecar import engine_hosts
 
-_PORTS: Final = range(1, 65536)
 _ACCOUNT_DIGITS: Final = 12
 _AUTO: Final = "auto"
 
@@ -39,13 +38,6 @@ class EngineMode(StrEnum):
     """Every AWS connection goes through it, to be looked at in a browser."""
     WATCH = "watch"
     """Every AWS connection goes through it, to be recorded or for addons; there is no page."""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +97,9 @@ class SidecarConfig:
         for name, (least, most) in BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}", hint=f"from {least:g} to {most:g}")
-        _check_endpoint("backend", self.backend_host, self.backend_port)
+        check_endpoint("backend", self.backend_host, self.backend_port)
         if self.controlplane_host or self.controlplane_port:
-            _check_endpoint("controlplane", self.controlplane_host, self.controlplane_port)
+            check_endpoint("controlplane", self.controlplane_host, self.controlplane_port)
         elif self.controlplane_tls:
             raise ConfigError(
                 "controlplane_tls is true, and there is no controlplane_host",
@@ -137,7 +129,7 @@ class SidecarConfig:
         for path in (*self.addons, *([self.record] if self.record else [])):
             if not path.startswith("/"):
                 raise ConfigError(f"{path!r} is no absolute path", hint="addons and record begin with /")
-        if not 0 <= self.page_port < _PORTS.stop:
+        if not 0 <= self.page_port < PORTS.stop:
             raise ConfigError(f"page_port {self.page_port} is no port", hint="1 to 65535, or 0")
         watched = self.engine in (EngineMode.INSPECT, EngineMode.WATCH)
         for key, given in (("record", self.record), ("addons", self.addons)):
@@ -152,12 +144,12 @@ class SidecarConfig:
     @property
     def backend_is_local(self) -> bool:
         """Tell whether what is sent to the backend stays on this machine."""
-        return _is_loopback(self.backend_host)
+        return is_loopback(self.backend_host)
 
     @property
     def controlplane_is_local(self) -> bool:
         """Tell whether what is sent to the control plane stays on this machine."""
-        return _is_loopback(self.controlplane_host)
+        return is_loopback(self.controlplane_host)
 
     def passes(self, name: str) -> bool:
         """Tell whether this AWS name was asked to be passed undecrypted."""
@@ -200,17 +192,6 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise ConfigError(f"the sidecar's configuration is no JSON object but {type(given).__name__}")
     return given
-
-
-def _check_endpoint(what: str, host: str, port: int) -> None:
-    if not host or any(c.isspace() or c in "/@?#[]" for c in host):
-        raise ConfigError(f"{what}_host {host!r} is no host", hint="a name or an IP address, without brackets")
-    if port not in _PORTS:
-        raise ConfigError(f"{what}_port {port} is no port", hint="1 to 65535")
-    if is_aws_name(host):
-        raise ConfigError(
-            f"{what}_host {host!r} is AWS itself", hint="calls are never sent to AWS: name an emulator's address"
-        )
 
 
 _TYPES: Final[dict[str, type]] = {

@@ -13,9 +13,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from kecs.calls.counts import Counts
 from kecs.certs.leaf import Intermediate
 from kecs.sidecar.config import SidecarConfig
-from kecs.sidecar.counts import Counts
 from kecs.sidecar.crew_member import Member
 
 _FIRST_S: Final = 0.1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kecs.sidecar.counts import Counts
+from kecs.calls.counts import Counts
 
 _LINE_MAX: Final = 1 << 22
 _READ: Final = 65536

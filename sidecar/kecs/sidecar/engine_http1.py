@@ -35,10 +35,10 @@ from mitmproxy.proxy.layers.http._http1 import (
     make_body_reader,
 )
 
+from kecs.calls.routes import ENGINE_FIELD
 from kecs.core.errors import ProtocolError
 from kecs.relay import framing
 from kecs.sidecar.engine_refusals import refused
-from kecs.sidecar.routes import ENGINE_FIELD
 
 type Steps = Generator[Any, Any, None]
 

@@ -8,7 +8,7 @@ from kecs.aws.head import Answer, Fields, RequestHead
 
 def refusal(status: int, message: str, *, context: Any, request: Any = None) -> Answer:
     """Return the answer to a client's request, of which mitmproxy may have read the head."""
-    from kecs.sidecar import refusals  # noqa: PLC0415 - brings the tables of all services, which the engine has no use for
+    from kecs.calls import refusals  # noqa: PLC0415 - brings the tables of all services, which the engine has no use for
 
     head = refusals.NO_HEAD
     if request is not None:

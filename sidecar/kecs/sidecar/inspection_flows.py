@@ -12,9 +12,9 @@ from wsproto.frame_protocol import Opcode
 from kecs.aws.call import Call
 from kecs.aws.classify import body_wanted, classify
 from kecs.aws.head import Fields, RequestHead
+from kecs.calls.routes import ENGINE_FIELD
 from kecs.sidecar.redaction import Exchange, Message, Request, Response
 from kecs.sidecar.redaction_bodies import UNREADABLE
-from kecs.sidecar.routes import ENGINE_FIELD
 
 CALL: Final = "aws"
 """A flow's metadata has the call here: service, operation, region, account, resource."""

@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from kecs.aws.hosts import is_aws_name
+from kecs.calls.accesslog import LogWriter, Record, timestamp
+from kecs.calls.counts import Counts
+from kecs.calls.exposition import CertificateCounts, render
+from kecs.calls.reach import Reach
+from kecs.calls.readiness import Check
 from kecs.certs.leaf import Intermediate
 from kecs.core.errors import AuthorityError
 from kecs.relay.contexts import Contexts
@@ -18,10 +23,8 @@ from kecs.relay.original import from_getsockname, from_redirect
 from kecs.relay.relay import Relay
 from kecs.sidecar import certificate, dns_stream
 from kecs.sidecar import renewal as renewals
-from kecs.sidecar.accesslog import LogWriter, Record, timestamp
 from kecs.sidecar.admin import Admin
 from kecs.sidecar.config import EngineMode, SidecarConfig
-from kecs.sidecar.counts import Counts
 from kecs.sidecar.crew import Crew
 from kecs.sidecar.decider import ADMIN, ENGINE, PROBE, SidecarDecider
 from kecs.sidecar.decider import Engine as Handler
@@ -29,9 +32,6 @@ from kecs.sidecar.dns import Allocator, DnsForwarder, Resolvers
 from kecs.sidecar.dns_stream import DnsStreams
 from kecs.sidecar.effective import Effective
 from kecs.sidecar.engine import Engine
-from kecs.sidecar.exposition import CertificateCounts, render
-from kecs.sidecar.reach import Reach
-from kecs.sidecar.readiness import Check
 from kecs.sidecar.renewal import Terms
 from kecs.sidecar.renewal_loop import RenewalLoop, Source
 

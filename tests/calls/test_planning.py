@@ -15,12 +15,12 @@ from sidecar_lab import NOW, configuration, connection
 from kecs.aws.errors import extended_request_id
 from kecs.aws.head import ResponseHead
 from kecs.aws.profiles import PROFILES
+from kecs.calls.metrics import Tally
 from kecs.core.errors import ProtocolError
 from kecs.relay import framing
 from kecs.relay.decide import Exchange, Forward, Gather
 from kecs.relay.plans import AnswerPlan, RequestPlan, plan_answer, plan_request
 from kecs.sidecar.decider import SidecarDecider
-from kecs.sidecar.metrics import Tally
 
 FIELDS_MAX = 60
 CALM = settings(deadline=None, suppress_health_check=list(HealthCheck))

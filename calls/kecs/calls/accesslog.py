@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from kecs.aws.unclassified import Sighting
+from kecs.calls.context import MetadataContext
 from kecs.relay.decide import Connection, Exchange, Peeked, Refuse, Terminate, Verdict
-from kecs.sidecar.context import MetadataContext
 
 type Record = dict[str, Any]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from kecs.calls.metrics import BUCKETS, Tally
 from kecs.relay.decide import Failure
 from kecs.relay.occupancy import Limit
-from kecs.sidecar.metrics import BUCKETS, Tally
 
 LIMITS: tuple[str, ...] = (*Limit, Failure.CONNECT_TIMEOUT, Failure.FIRST_BYTE_TIMEOUT, Failure.TIMEOUT)
 """The words of everything that has a limit; each is shown from the start, so that an alert has something to watch."""

@@ -7,7 +7,7 @@ from typing import Final
 from kecs.aws.classify import classify
 from kecs.aws.errors import error_answer
 from kecs.aws.head import Answer, RequestHead
-from kecs.sidecar.context import new_request_id
+from kecs.calls.context import new_request_id
 
 CODES: Final = {
     400: "BadRequest",

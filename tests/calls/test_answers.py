@@ -17,9 +17,9 @@ from sidecar_lab import configuration
 from sidecar_service_lab import Lab, laboratory
 
 from kecs.aws.profiles import PROFILES
-from kecs.sidecar.answers import GATHERED_MAX, MESSAGES_MAX
-from kecs.sidecar.metrics import NOT_REWRITTEN
-from kecs.sidecar.routes import Routes, known_by
+from kecs.calls.answers import GATHERED_MAX, MESSAGES_MAX
+from kecs.calls.metrics import NOT_REWRITTEN
+from kecs.calls.routes import Routes, known_by
 
 SQS = "sqs.eu-west-1.amazonaws.com"
 S3 = "b.s3.eu-west-1.amazonaws.com"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sidecar_lab import NOW, configuration, connection, request
 
 from kecs.aws.head import RequestHead, ResponseHead
+from kecs.calls.accesslog import LogWriter, Record, connection_record
 from kecs.relay.decide import (
     Address,
     Exchange,
@@ -27,7 +28,6 @@ from kecs.relay.decide import (
     Verdict,
     Wire,
 )
-from kecs.sidecar.accesslog import LogWriter, Record, connection_record
 from kecs.sidecar.decider import SidecarDecider
 
 S3 = "b.s3.eu-west-1.amazonaws.com"
@@ -227,7 +227,7 @@ def test_a_disk_that_is_full_cuts_no_line_and_costs_none(rooms: list[int]) -> No
         return writer.dropped
 
     with pytest.MonkeyPatch.context() as patched, Path(os.devnull).open("wb") as file:
-        patched.setattr("kecs.sidecar.accesslog.os.write", write)
+        patched.setattr("kecs.calls.accesslog.os.write", write)
         assert asyncio.run(run(file.fileno())) == 0
     assert [json.loads(line)["n"] for line in held.splitlines()] == list(range(200))
 

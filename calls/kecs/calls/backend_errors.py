@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 from kecs.aws import errors_foreign
 from kecs.aws.head import Answer, ResponseHead
+from kecs.calls.context import CallContext
 from kecs.relay.decide import Gather
-from kecs.sidecar.context import CallContext
 
 
 class Instead:

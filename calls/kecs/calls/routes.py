@@ -1,13 +1,12 @@
 """Where a call goes: the control plane for ECS and ELBv2, the backend for everything else. Pure."""
 
 from dataclasses import dataclass, field, replace
-from typing import Final, Self
+from typing import Final, Protocol, Self
 from urllib.parse import unquote_to_bytes
 
 from kecs.aws.head import RequestHead
 from kecs.aws.profiles import PROFILES, Profile
 from kecs.relay.decide import Upstream
-from kecs.sidecar.config import SidecarConfig
 
 ENGINE_FIELD: Final = b"x-kecs-engine"
 """The way back from the engine carries its secret here. Nothing else may send it on."""
@@ -16,6 +15,46 @@ _OWN_SERVICES: Final = frozenset({"ecs", "elbv2"})
 _SECRETS: Final = frozenset({b"x-amz-security-token", b"x-amz-sso_bearer_token", b"x-amz-s3session-token"})
 _SECRET_PARAMETER: Final = b"x-amz-security-token"
 _BEARER: Final = b"bearer "
+
+
+class Places(Protocol):
+    """A configuration, as far as it says who answers calls: the sidecar's and the gateway's."""
+
+    @property
+    def backend_host(self) -> str:
+        """Return a name or an address."""
+
+    @property
+    def backend_port(self) -> int:
+        """Return its port."""
+
+    @property
+    def backend_tls(self) -> bool:
+        """Whether TLS is spoken to it."""
+
+    @property
+    def backend_profile(self) -> Profile:
+        """Return what is known of it."""
+
+    @property
+    def backend_is_local(self) -> bool:
+        """Whether what is sent there stays on this machine."""
+
+    @property
+    def controlplane_host(self) -> str:
+        """Return a name or an address; empty where the backend answers these calls too."""
+
+    @property
+    def controlplane_port(self) -> int:
+        """Return its port."""
+
+    @property
+    def controlplane_tls(self) -> bool:
+        """Whether TLS is spoken to it."""
+
+    @property
+    def controlplane_is_local(self) -> bool:
+        """Whether what is sent there stays on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +87,7 @@ class Routes:
     controlplane: Route
 
     @classmethod
-    def of(cls, config: SidecarConfig) -> Self:
+    def of(cls, config: Places) -> Self:
         """Build the routes from the configuration."""
         tls_name = config.backend_host if config.backend_tls else ""
         backend = Route(

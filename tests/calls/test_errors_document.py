@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from kecs.calls.decider import UNCLASSIFIED
+from kecs.calls.outages import outage
 from kecs.relay.decide import Failure
-from kecs.sidecar.decider import UNCLASSIFIED
-from kecs.sidecar.outages import outage
 
 TEXT = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
 ROWS = {

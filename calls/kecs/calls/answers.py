@@ -12,10 +12,10 @@ from kecs.aws.hosts import DATA_PLANES
 from kecs.aws.rewrite_addresses import Place, place_of
 from kecs.aws.rewrite_body import BodyFilter, Passed, Rewritten, body_filter, holds_text, rewrite_body
 from kecs.aws.rewrite_fields import Sheet, sheet_of
+from kecs.calls.context import CallContext
+from kecs.calls.metrics import NOT_REWRITTEN, Tally
+from kecs.calls.routes import Route
 from kecs.relay.decide import Exchange
-from kecs.sidecar.context import CallContext
-from kecs.sidecar.metrics import NOT_REWRITTEN, Tally
-from kecs.sidecar.routes import Route
 
 GATHERED_MAX: Final = 1024 * 1024
 """The most that is held of an answer; a longer one is changed piece by piece."""

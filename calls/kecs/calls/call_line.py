@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Final
 
 from kecs.aws.call import Call
+from kecs.calls.accesslog import text_of, timestamp
+from kecs.calls.context import CallContext
 from kecs.relay.decide import Exchange
-from kecs.sidecar.accesslog import text_of, timestamp
-from kecs.sidecar.context import CallContext
 
 _KEPT: Final = 1024
 _MILLISECONDS: Final = 1000
@@ -27,9 +27,10 @@ type PlannedLine = Callable[[float, float, int, int, int, bytes], bytes]
 class CallLines:
     """Spells calls; it remembers the second it is in."""
 
-    __slots__ = ("_prefix", "_prefix_bytes", "_second")
+    __slots__ = ("_prefix", "_prefix_bytes", "_second", "_verdict")
 
-    def __init__(self) -> None:
+    def __init__(self, verdict: str = "intercept") -> None:
+        self._verdict = verdict
         self._second = -1
         self._prefix = ""
         self._prefix_bytes = b""
@@ -46,7 +47,7 @@ class CallLines:
             f'{{"time":"{self._prefix}{now.microsecond // _MILLISECONDS:03d}Z","event":"call",{_of_call(call)}'
             f'"status":{exchange.status},"duration_ms":{duration_ms:.3f},"bytes_in":{exchange.request_bytes},'
             f'"bytes_out":{exchange.response_bytes},"upstream":"{upstream}","request_id":{_quoted(context.request_id)},'
-            f'{_of_request(call.host, exchange.head.method)}"verdict":"{_verdict(exchange)}",'
+            f'{_of_request(call.host, exchange.head.method)}"verdict":"{self._verdict_on(exchange)}",'
             f'"reason":"{exchange.reason}"}}\n'
         ).encode()
 
@@ -54,7 +55,7 @@ class CallLines:
         """Return what spells the lines of intercepted calls that differ in nothing but time, sizes and request id."""
         words = f'"event":"call",{_of_call(call)}"status":'.replace("%", "%%")
         before = f'"upstream":"{address}","request_id":'.replace("%", "%%")
-        after = f',{_of_request(call.host, method)}"verdict":"intercept","reason":""}}\n'.replace("%", "%%")
+        after = f',{_of_request(call.host, method)}"verdict":"{self._verdict}","reason":""}}\n'.replace("%", "%%")
         form = (
             f'{{"time":"%b%03dZ",{words}%d,"duration_ms":%.3f,"bytes_in":%d,"bytes_out":%d,{before}%b{after}'
         ).encode()
@@ -70,17 +71,16 @@ class CallLines:
 
         return line
 
+    def _verdict_on(self, exchange: Exchange) -> str:
+        if exchange.upstream is None:
+            return "answer"
+        return "engine" if exchange.connection.origin == "engine" else self._verdict
+
     def _turn(self, second: int) -> None:
         """Spell the second, which is another than before."""
         self._second = second
         self._prefix = timestamp(datetime.fromtimestamp(second, UTC)).removesuffix("000Z")
         self._prefix_bytes = self._prefix.encode()
-
-
-def _verdict(exchange: Exchange) -> str:
-    if exchange.upstream is None:
-        return "answer"
-    return "engine" if exchange.connection.origin == "engine" else "intercept"
 
 
 def _quoted(value: str) -> str:

@@ -14,11 +14,11 @@ from kecs.aws.head import RequestHead, ResponseHead
 from kecs.aws.presigned import is_presigned
 from kecs.aws.recall import READ, Recall
 from kecs.aws.rewrite import reads_values, rewrite_head
+from kecs.calls.call_line import CallLines
+from kecs.calls.context import CallContext, RequestIds
+from kecs.calls.metrics import Tally
+from kecs.calls.routes import ENGINE_FIELD
 from kecs.relay.decide import Exchange, Forward, Gather, Same, SameAnswer
-from kecs.sidecar.call_line import CallLines
-from kecs.sidecar.context import CallContext, RequestIds
-from kecs.sidecar.metrics import Tally
-from kecs.sidecar.routes import ENGINE_FIELD
 
 _DECISIVE: Final = (b"host", *READ, b"smithy-protocol")
 _SIGNED: Final = b"AWS4-HMAC-SHA256 Credential="

@@ -2,8 +2,8 @@
 
 import pytest
 
+from kecs.calls.outages import message, outage
 from kecs.relay.decide import Failure
-from kecs.sidecar.outages import message, outage
 
 RETRIED = {500, 502, 503, 504}
 """By botocore's both modes and the SDKs for Java 2, JavaScript 3, Go 2, Rust and PHP; Ruby tries all from 500 on."""

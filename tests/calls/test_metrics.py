@@ -6,10 +6,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sidecar_lab import connection
 
 from kecs.aws.head import RequestHead
+from kecs.calls.counts import LIMITS, Counts
+from kecs.calls.exposition import CertificateCounts, render
+from kecs.calls.metrics import Tally
 from kecs.relay.decide import Exchange, Pass, Refuse
-from kecs.sidecar.counts import LIMITS, Counts
-from kecs.sidecar.exposition import CertificateCounts, render
-from kecs.sidecar.metrics import Tally
 
 METADATA = {"event": "metadata", "reason": ""}
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from kecs.aws.call import Call
 from kecs.aws.canonical_types import Back
-from kecs.sidecar.routes import Route
+from kecs.calls.routes import Route
 
 _AT_ONCE: Final = 64
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from kecs.sidecar.counts import Counts
-from kecs.sidecar.metrics import BUCKETS
+from kecs.calls.counts import Counts
+from kecs.calls.metrics import BUCKETS
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -20,11 +20,11 @@ _NOW: Final = {
     "workers": "Processes that carry connections.",
 }
 _SUMS: Final = (
-    ("kecs_sidecar_request_body_bytes", "Body bytes of calls.", "bytes_in"),
-    ("kecs_sidecar_response_body_bytes", "Body bytes of answers.", "bytes_out"),
-    ("kecs_sidecar_metadata_requests", "Requests to metadata endpoints.", "metadata"),
-    ("kecs_sidecar_passed_bytes", "Bytes of ended passes, both ways.", "passed_bytes"),
-    ("kecs_sidecar_log_dropped", "Log lines that nobody took.", "log_dropped"),
+    ("request_body_bytes", "Body bytes of calls.", "bytes_in"),
+    ("response_body_bytes", "Body bytes of answers.", "bytes_out"),
+    ("metadata_requests", "Requests to metadata endpoints.", "metadata"),
+    ("passed_bytes", "Bytes of ended passes, both ways.", "passed_bytes"),
+    ("log_dropped", "Log lines that nobody took.", "log_dropped"),
 )
 
 
@@ -38,18 +38,23 @@ class CertificateCounts:
 
 
 def render(
-    counts: Counts, certificate: CertificateCounts | None = None, ready: Mapping[str, bool] | None = None
+    counts: Counts,
+    certificate: CertificateCounts | None = None,
+    ready: Mapping[str, bool] | None = None,
+    *,
+    part: str = "sidecar",
 ) -> bytes:
-    """Return everything in Prometheus' text format. `ready`: what is asked of the sidecar, by name."""
+    """Return everything in Prometheus' text format. `ready`: what is asked of the part, by name."""
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - see the module
 
     registry = CollectorRegistry()
-    registry.register(_Collector(counts, certificate or CertificateCounts(), ready or {}))
+    registry.register(_Collector(f"kecs_{part}_", counts, certificate or CertificateCounts(), ready or {}))
     return generate_latest(registry)
 
 
 class _Collector:
-    def __init__(self, counts: Counts, certificate: CertificateCounts, ready: Mapping[str, bool]) -> None:
+    def __init__(self, prefix: str, counts: Counts, certificate: CertificateCounts, ready: Mapping[str, bool]) -> None:
+        self._prefix = prefix
         self._counts = counts
         self._certificate = certificate
         self._ready = ready
@@ -64,14 +69,14 @@ class _Collector:
 
         if self._certificate.not_after is not None:
             yield GaugeMetricFamily(
-                "kecs_sidecar_certificate_not_after_seconds",
+                f"{self._prefix}certificate_not_after_seconds",
                 "When the intermediate in use ends, in Unix time.",
                 value=self._certificate.not_after.timestamp(),
             )
         for name, text in _NOW.items():
             if name in self._counts.now:
-                yield GaugeMetricFamily(f"kecs_sidecar_{name}_now", text, value=self._counts.now[name])
-        ready = GaugeMetricFamily("kecs_sidecar_ready", "Whether a check of /readyz is passed.", labels=("check",))
+                yield GaugeMetricFamily(f"{self._prefix}{name}_now", text, value=self._counts.now[name])
+        ready = GaugeMetricFamily(f"{self._prefix}ready", "Whether a check of /readyz is passed.", labels=("check",))
         for name, holds in self._ready.items():
             ready.add_metric((name,), holds)
         yield ready
@@ -81,31 +86,31 @@ class _Collector:
 
         counts = self._counts
         for name, text, labels, pairs in (
-            ("kecs_sidecar_calls", "AWS calls answered.", ("service", "status"), counts.calls),
-            ("kecs_sidecar_events", "Not served, or not rewritten.", ("event", "reason"), counts.events),
+            ("calls", "AWS calls answered.", ("service", "status"), counts.calls),
+            ("events", "Not served, or not rewritten.", ("event", "reason"), counts.events),
         ):
-            family = CounterMetricFamily(name, text, labels=labels)
+            family = CounterMetricFamily(f"{self._prefix}{name}", text, labels=labels)
             for key, count in pairs.items():
                 family.add_metric(key, count)
             yield family
         for name, text, label, singles in (
-            ("kecs_sidecar_connections", "Decisions on connections.", "verdict", counts.verdicts),
-            ("kecs_sidecar_call_failures", "Calls that the backend did not complete.", "reason", counts.failures),
-            ("kecs_sidecar_limits", "How often a limit or a time was reached.", "limit", counts.limits),
-            ("kecs_sidecar_relay", "What the relay counted.", "what", counts.relay),
-            ("kecs_sidecar_certificate_renewals", _RENEWALS, "result", self._certificate.renewals),
+            ("connections", "Decisions on connections.", "verdict", counts.verdicts),
+            ("call_failures", "Calls that the backend did not complete.", "reason", counts.failures),
+            ("limits", "How often a limit or a time was reached.", "limit", counts.limits),
+            ("relay", "What the relay counted.", "what", counts.relay),
+            ("certificate_renewals", _RENEWALS, "result", self._certificate.renewals),
         ):
-            family = CounterMetricFamily(name, text, labels=(label,))
+            family = CounterMetricFamily(f"{self._prefix}{name}", text, labels=(label,))
             for value, count in singles.items():
                 family.add_metric((value,), count)
             yield family
         for name, text, what in _SUMS:
-            yield CounterMetricFamily(name, text, value=counts.sums[what])
+            yield CounterMetricFamily(f"{self._prefix}{name}", text, value=counts.sums[what])
 
     def _durations(self) -> "Metric":
         from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415 - see the module
 
-        family = HistogramMetricFamily("kecs_sidecar_call_duration_seconds", "From a call's first byte to its end.")
+        family = HistogramMetricFamily(f"{self._prefix}call_duration_seconds", "From a call's first byte to its end.")
         below, buckets = 0, []
         for bound, count in zip((*map(str, BUCKETS), "+Inf"), self._counts.durations, strict=True):
             below += count

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kecs.sidecar.counts import Counts
-from kecs.sidecar.metrics import BUCKETS, Tally
+from kecs.calls.counts import Counts
+from kecs.calls.metrics import BUCKETS, Tally
 
 NAMES = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9))
 PAIRS = st.dictionaries(st.tuples(st.sampled_from("ab"), st.sampled_from("cd")), st.integers(0, 9))

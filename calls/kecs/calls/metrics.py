@@ -1,4 +1,4 @@
-"""What is counted: a dictionary's work. `kecs.sidecar.exposition` says how Prometheus reads it."""
+"""What is counted: a dictionary's work. `kecs.calls.exposition` says how Prometheus reads it."""
 
 from bisect import bisect_left
 from collections import defaultdict
