@@ -23,6 +23,7 @@ KIND: Final = "task-definition"
 _MOST_DELETED: Final = 10
 
 _UNKNOWN: Final = "Unable to describe task definition."
+_BEING_DELETED: Final = "The task definition could not be deregistered because it is in the process of being deleted."
 _NO_IDENTIFIER: Final = (
     "The specified task definition identifier is invalid. Specify a valid name or ARN and try again."
 )
@@ -60,7 +61,7 @@ def register(request: Request, state: State) -> Outcome:
     params = request.params
     if params.get("tags") == []:
         raise refused("Tags can not be empty.")
-    tags = tagging.from_wire(params.get("tags"))
+    tags = tagging.from_wire(params.get("tags"), refusal=refused)
     definitions_checks.check(params)
     family = _family(request.scope, state, params["family"])
     made = TaskDefinition(
@@ -187,11 +188,15 @@ def list_families(request: Request, state: State) -> Outcome:
 
 
 def deregister(request: Request, state: State) -> Outcome:
-    """DeregisterTaskDefinition. One that is not active any more stays what it is."""
+    """DeregisterTaskDefinition. An inactive one stays what it is."""
     given = request.params["taskDefinition"]
     if ":" not in given.rpartition("/")[2]:
         raise refused("Revision is missing.")
-    found = find(state, request.scope, given, use=Use.DESCRIBE)
+    found = _look_up(state, request.scope, given)
+    if found is None:
+        raise refused("Unable to deregister task definition.")
+    if found.status is DefinitionStatus.DELETE_IN_PROGRESS:
+        raise refused(_BEING_DELETED)
     if found.status is not DefinitionStatus.ACTIVE:
         return Outcome(body={"taskDefinition": describe(found)})
     ended = replace(found, status=DefinitionStatus.INACTIVE, deregistered_at=request.now)

@@ -30,6 +30,7 @@ _LEAST_MEMORY = 4
 _HEALTH_CHECK = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
 _HEALTH_COMMANDS = ("CMD", "CMD-SHELL", "NONE")
 _RESTART_PERIOD = (60, 1800)
+_LEAST_TIMEOUT = 2
 _SWAPPINESS = (0, 100)
 
 _AWSLOGS_REQUIRES = ("awslogs-region", "awslogs-group")
@@ -136,9 +137,11 @@ def _restart_policy(container: Json) -> Iterator[str]:
 
 
 def _timeouts(container: Json) -> Iterator[str]:
-    for member in ("startTimeout", "stopTimeout"):
-        if container.get(member, 0) < 0:
-            yield f"The '{member}' setting for container '{container['name']}' must not be negative."
+    for member, word in (("startTimeout", "start"), ("stopTimeout", "stop")):
+        if container.get(member, _LEAST_TIMEOUT) < _LEAST_TIMEOUT:
+            yield (
+                f"Granular {word} timeout on container '{container['name']}' must be at least {_LEAST_TIMEOUT} seconds."
+            )
 
 
 def _ulimits(container: Json) -> Iterator[str]:
@@ -185,7 +188,7 @@ def _source(secret: Json) -> Iterator[str]:
     if not any(form.fullmatch(given) for form in (_SSM_ARN, _SECRET_ARN, _SSM_NAME)):
         yield (
             f"The Systems Manager parameter name specified for secret {secret['name']} is invalid. The parameter name "
-            "can be up to 2048 characters and include the following letters and symbols: a-zA-Z0-9_.-,"
+            "can be up to 2048 characters and include the following letters and symbols: a-zA-Z0-9_.-"
         )
 
 

@@ -32,7 +32,8 @@ _REFUSED_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 def problems(params: Json) -> Iterator[str]:
     """Yield what keeps it from Fargate, a sentence each."""
     if params.get("networkMode") != "awsvpc":
-        yield "Fargate only supports network mode 'awsvpc'."
+        # Some of Fargate's sentences have curly quotation marks.
+        yield "Fargate only supports network mode ‘awsvpc’."  # noqa: RUF001 - AWS's
     yield from _size(params)
     if params.get("pidMode") == "host":
         yield (
@@ -74,7 +75,6 @@ def _task_members(params: Json) -> Iterator[tuple[str, bool]]:
 def _container(container: Json) -> Iterator[str]:
     linux = container.get("linuxParameters", {})
     if container.get("privileged"):
-        # AWS's quotation marks are curly here, and only here.
         yield "Fargate requires that the ‘privileged’ setting be ‘false’ at the container level."  # noqa: RUF001 - AWS's
     if container.get("dockerSecurityOptions"):
         yield "Fargate compatible task definitions do not support dockerSecurityOptions"
@@ -86,11 +86,11 @@ def _container(container: Json) -> Iterator[str]:
             yield f"{capability} is not allowed on Fargate."
     if any(one["type"] == "GPU" for one in container.get("resourceRequirements", ())):
         yield "Tasks using the Fargate launch type do not support GPU resource requirements."
-    for member in ("startTimeout", "stopTimeout"):
+    for member, word in (("startTimeout", "start"), ("stopTimeout", "stop")):
         if container.get(member, 0) > _LONGEST_TIMEOUT:
             yield (
-                f"The '{member}' setting for container '{container['name']}' must be less than or equal to "
-                f"{_LONGEST_TIMEOUT} on Fargate."
+                f"Tasks using the Fargate launch type must have a container {word} timeout of less than "
+                f"{_LONGEST_TIMEOUT} seconds."
             )
     yield from _logs(container)
 

@@ -30,9 +30,9 @@ def problems(params: Json) -> Iterator[str]:
     containers, mode = params["containerDefinitions"], params.get("networkMode") or "bridge"
     names = [container["name"] for container in containers]
     if len(set(names)) < len(names):
-        yield "Container names must be unique within a task definition"
+        yield "Container names must be unique within a task definition."
     if not any(container.get("essential", True) for container in containers):
-        yield "Task definition doesn't have any essential container"
+        yield "Task definition doesn't have any essential container."
     yield from _network(containers, mode)
     yield from _ports(containers, mode)
     yield from _links(containers)
