@@ -6,7 +6,7 @@ gRPC ships it and s2n refuse Ed25519 leaves. What each kind of certificate says 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
@@ -103,15 +103,18 @@ class Signer:
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
+    not_before: datetime = field(init=False, compare=False, repr=False)
+    """The beginning of the certificate, in UTC. Asking the certificate reads it anew, for each new connection."""
+    not_after: datetime = field(init=False, compare=False, repr=False)
+    """The end of the certificate, in UTC."""
 
-    @property
-    def not_after(self) -> datetime:
-        """The end of the certificate, in UTC."""
-        return self.certificate.not_valid_after_utc
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "not_before", self.certificate.not_valid_before_utc)
+        object.__setattr__(self, "not_after", self.certificate.not_valid_after_utc)
 
     def check_valid(self, now: datetime) -> None:
         """Raise AuthorityError when what it signs at `now` would be refused: it has not begun, or has ended."""
-        start, end = self.certificate.not_valid_before_utc, self.not_after
+        start, end = self.not_before, self.not_after
         if not start <= now < end:
             raise AuthorityError(
                 f"{self.certificate.subject.rfc4514_string()} is valid from {start:{_MOMENT}} to {end:{_MOMENT}},"

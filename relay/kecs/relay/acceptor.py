@@ -11,8 +11,8 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from kecs.relay.decide import Address
 from kecs.relay.occupancy import Limit
@@ -41,6 +41,11 @@ class Listener:
     """Connections at a time, the oldest giving way; 0: by the limits for clients."""
     accepts: int = _ACCEPTS_PER_WAKE
     """Connections accepted in one go."""
+    accept: Callable[[], tuple[socket.socket, Any]] = field(init=False)
+    """Accept one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "accept", _accepting(self.sock))
 
     def is_own(self, destination: Address) -> bool:
         """Whether dialling the destination would arrive here again."""
@@ -48,6 +53,24 @@ class Listener:
             return False
         anywhere = self.address.host in {"0.0.0.0", "::"}
         return destination.host == self.address.host or (anywhere and is_local(destination.host))
+
+
+def _accepting(listener: socket.socket) -> Callable[[], tuple[socket.socket, Any]]:
+    """Return what accepts from a listening socket.
+
+    `socket.accept` asks the listener for its family and its type each time, by way of enumerations: half of its cost.
+    The method that it calls is no public name: where it should be missing, `socket.accept` serves.
+    """
+    take = getattr(listener, "_accept", None)
+    if take is None:
+        return listener.accept
+    kind = (int(listener.family), int(listener.type), listener.proto)
+
+    def accept() -> tuple[socket.socket, Any]:
+        descriptor, peer = take()
+        return socket.socket(*kind, fileno=descriptor), peer
+
+    return accept
 
 
 def reset(sock: socket.socket) -> None:
@@ -97,7 +120,7 @@ class Acceptor:
     def _accept(self, listener: Listener) -> None:
         for _ in range(listener.accepts):
             try:
-                sock, client = listener.sock.accept()
+                sock, client = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -131,7 +154,7 @@ class Acceptor:
             os.close(self._spare)
         for _ in range(listener.accepts):
             try:
-                sock, _ = listener.sock.accept()
+                sock, _ = listener.accept()
             except OSError:
                 break
             self._counters["connections_shed"] += 1

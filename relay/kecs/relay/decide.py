@@ -41,6 +41,8 @@ class Connection:
     destination: Address
     origin: str = "redirect"
     """Which listener accepted it: redirect | admin | engine."""
+    secure: bool = False
+    """TLS was ended here: what is asked on it came by https."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

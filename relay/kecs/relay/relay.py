@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from kecs.relay.acceptor import Acceptor, Listener, OriginalDestination, reset
@@ -265,6 +265,8 @@ class Relay:
     def serve(self, sock: socket.socket | TlsSocket, connection: Connection, name: str) -> None:
         """Serve HTTP/1.1 on a socket."""
         self._arrivals.pop(connection.number, None)
+        if isinstance(sock, TlsSocket):
+            connection = replace(connection, secure=True)
         stream = Stream(self.loop, sock, _NOBODY)
         session = Session(self._means, stream, connection, name, self._session_closed)
         self._sessions[session] = connection
