@@ -86,7 +86,7 @@ INDEXES: Mapping[type[Any], tuple[Index, ...]] = {
     Cluster: (("scope", lambda r: owner_of(r.arn)),),
     CapacityProvider: (("scope", lambda r: owner_of(r.arn)),),
     ContainerInstance: (("cluster", lambda r: r.cluster_arn),),
-    AccountSetting: (("scope", lambda r: (r.region, r.account)),),
+    AccountSetting: (("principal", lambda r: (r.region, r.account, r.principal_arn)),),
     Attribute: (("cluster", lambda r: r.cluster_arn), ("target", lambda r: r.target)),
     TaskDefinition: (
         ("scope", lambda r: owner_of(r.arn)),
@@ -211,6 +211,10 @@ class State:
     def capacity_providers(self, scope: Scope) -> list[CapacityProvider]:
         """Return the capacity providers that clients made."""
         return self.find(CapacityProvider, "scope", _owner(scope))
+
+    def settings_of(self, scope: Scope, principal_arn: str) -> list[AccountSetting]:
+        """Return a principal's settings; an account's defaults where no principal is said."""
+        return self.find(AccountSetting, "principal", (scope.region, scope.account, principal_arn))
 
     def instances_of_cluster(self, arn: str) -> list[ContainerInstance]:
         """Return a cluster's container instances, inactive ones too."""

@@ -30,6 +30,7 @@ class Cluster:
     service_connect_defaults: Json | None = None
     capacity_providers: tuple[str, ...] = ()
     default_strategy: tuple[Json, ...] = ()
+    deleted_at: datetime | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -78,6 +79,7 @@ class CapacityProvider:
     cluster: str = ""
     auto_scaling_group: Json | None = None
     managed_instances: Json | None = None
+    deleted_at: datetime | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
     @property
