@@ -1,0 +1,29 @@
+"""The scheduler of REPLICA services: playbooks of facts in, acts out."""
+
+from service_lab import ServiceLab, ids
+
+STEADY = "(service web) has reached a steady state."
+
+
+def test_a_new_service_starts_its_tasks_and_becomes_steady() -> None:
+    lab = ServiceLab()
+    created = lab.create(desired=3)
+    assert (created["desiredCount"], created["runningCount"], created["pendingCount"]) == (3, 0, 0)
+    [deployment] = created["deployments"]
+    lab.turn()
+    tasks = lab.wanted()
+    assert len(tasks) == 3
+    assert {one.started_by for one in tasks} == {deployment["id"]}
+    assert {one.group for one in tasks} == {"service:web"}
+    assert lab.events() == [f"(service web) has started 3 tasks: {ids(tasks)}."]
+    lab.run()
+    assert lab.described()["runningCount"] == 3
+    assert lab.described()["deployments"][0]["rolloutState"] == "IN_PROGRESS"
+    lab.settle()
+    [deployment] = lab.described()["deployments"]
+    assert deployment["rolloutState"] == "COMPLETED"
+    assert deployment["rolloutStateReason"] == f"ECS deployment {deployment['id']} completed."
+    assert lab.events()[:2] == [STEADY, f"(service web) (deployment {deployment['id']}) deployment completed."]
+    before = lab.turns
+    lab.turn()
+    assert lab.turns == before
