@@ -1,8 +1,9 @@
 """What time it is, and waiting until a time: the real clock, and one that is moved by hand."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -14,6 +15,10 @@ class Clock(Protocol):
 
     async def sleep_until(self, when: datetime) -> None:
         """Return when it is that time, at once where it has passed."""
+        ...
+
+    async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
+        """Return when an event is set, or when it is that time."""
         ...
 
 
@@ -28,6 +33,13 @@ class RealClock:
         """Wait. A clock that was set back makes it wait longer, one that was set forward no shorter."""
         while (left := (when - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - time is what is waited for
             await asyncio.sleep(left)
+
+    async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
+        """Wait for an event, or until a time."""
+        left = None if until is None else max(0.0, (until - self.now()).total_seconds())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await event.wait()
 
 
 class SteppedClock:
@@ -51,6 +63,18 @@ class SteppedClock:
             await sleeper[1]
         finally:
             self._sleepers.remove(sleeper)
+
+    async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
+        """Wait for an event, or until it is moved to a time."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait())]
+        if until is not None:
+            waits.append(asyncio.ensure_future(self.sleep_until(until)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     @property
     def next(self) -> datetime | None:

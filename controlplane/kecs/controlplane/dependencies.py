@@ -42,7 +42,7 @@ def blocked(
     """Return a task's containers, those stopped that wait for what will never come."""
     found = {one.name: one for one in containers}
     seen = {one.name: one for one in sighting.containers}
-    for target in _dependents_last(definition):
+    for target in dependents_last(definition):
         waiting = found.get(target["name"])
         if waiting is None or waiting.status is not ContainerStatus.PENDING:
             continue
@@ -95,7 +95,7 @@ def _never(condition: str, dependency: Container | None, seen: ContainerSighting
     return failed.get(condition) or ""
 
 
-def _dependents_last(definition: TaskDefinition) -> Iterator[Json]:
+def dependents_last(definition: TaskDefinition) -> Iterator[Json]:
     """Yield containers, each after those it waits for. Circles, which registration refuses, as they stand."""
     left = {one["name"]: one for one in definition.containers}
     while left:
