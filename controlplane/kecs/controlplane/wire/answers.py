@@ -15,6 +15,7 @@ _TYPES: Final = {Spoken.JSON: b"application/x-amz-json-1.1", Spoken.CBOR: b"appl
 _NAMESPACE: Final = "com.amazonaws.ecs#"
 _WARNING_MAX: Final = 1024
 _WARNINGS_MAX: Final = 16
+_NOT_ALLOWED: Final = 405
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -42,7 +43,11 @@ def failure(error: ApiError, *, protocol: Spoken, request_id: str, misfit: Misfi
         document["message"] = error.message
     if error.members and error.code in model().shapes:
         document |= write(error.code, error.members, misfit, cbor=cboric)
-    return _answer(status_of(error), document, protocol, request_id, ((b"x-amzn-ErrorType", _field(error.code)),))
+    status = status_of(error)
+    fields: Fields = ((b"x-amzn-ErrorType", _field(error.code)),)
+    if status == _NOT_ALLOWED:
+        fields = (*fields, (b"Allow", b"POST"))
+    return _answer(status, document, protocol, request_id, fields)
 
 
 def _field(text: str) -> bytes:

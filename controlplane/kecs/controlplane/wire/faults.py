@@ -14,6 +14,8 @@ _TYPES: Final = {
     Kind.BOOLEAN: "Boolean",
     Kind.TIMESTAMP: "Date",
 }
+_MISSING: Final = {("RegisterTaskDefinition", "containerDefinitions"): "Container list cannot be empty."}
+"""Members that AWS calls by another name."""
 _QUOTED_MAX: Final = 256
 """Characters of a client's value that an error repeats."""
 
@@ -38,6 +40,9 @@ def missing(operation: str, shape: Shape, member: str, inside: Shape, *, outermo
     """Return what a request gets that lacks a member."""
     # RegisterTaskDefinition is the one operation that tells such mistakes as ClientException.
     code = "ClientException" if operation == "RegisterTaskDefinition" else "InvalidParameterException"
+    known = _MISSING.get((operation, member))
+    if known is not None:
+        return ApiError(code, known)
     if not outermost:
         return ApiError(code, f"{shape.name}.{member} should not be null or empty.")
     if inside.kind in {Kind.LIST, Kind.MAP, Kind.STRUCTURE}:

@@ -105,13 +105,15 @@ def _timestamp(value: Any) -> datetime:
         raise faults.mistyped(number, Kind.TIMESTAMP) from error
 
 
-def _document(value: Any) -> Any:
+def _document(value: Any, depth: int = 0) -> Any:
+    if depth > _DEPTH_MAX:
+        raise faults.unreadable(f"More than {_DEPTH_MAX} values inside each other")
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, list):
-        return [_document(item) for item in value]
+        return [_document(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {_text(key): _document(item) for key, item in value.items()}
+        return {_text(key): _document(item, depth + 1) for key, item in value.items()}
     if isinstance(value, Instant | bytes) or (isinstance(value, float) and not math.isfinite(value)):
         raise faults.unreadable("Unexpected field type")
     return value

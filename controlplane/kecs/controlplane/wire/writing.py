@@ -4,6 +4,7 @@ What is None is left out, times become what the protocol has for them. A member 
 another type, is a mistake of ours: it is left out and told to `misfit`, which tests make raise.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
@@ -57,9 +58,9 @@ def _writer(name: str, *, cbor: bool) -> _Write:
         case Kind.BOOLEAN:
             made = _leaf(shape, bool, None)
         case Kind.DOUBLE:
-            made = _number(shape, (int, float), float)
+            made = _double(shape)
         case Kind.INTEGER | Kind.LONG:
-            made = _number(shape, (int,), None)
+            made = _integer(shape)
         case Kind.DOCUMENT:
             pass
     return made
@@ -79,12 +80,25 @@ def _leaf(shape: Shape, kind: type, made: Callable[[Any], Any] | None) -> _Write
     return write
 
 
-def _number(shape: Shape, kinds: tuple[type, ...], made: Callable[[Any], Any] | None) -> _Write:
+def _integer(shape: Shape) -> _Write:
     def write(value: Any, misfit: Misfit) -> Any:
-        if isinstance(value, bool) or not isinstance(value, kinds):
+        if not isinstance(value, int) or isinstance(value, bool):
             misfit(f"{shape.name}: {type(value).__name__}")
             return _NOTHING
-        return value if made is None else made(value)
+        return value
+
+    return write
+
+
+def _double(shape: Shape) -> _Write:
+    def write(value: Any, misfit: Misfit) -> Any:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            misfit(f"{shape.name}: {type(value).__name__}")
+            return _NOTHING
+        if not math.isfinite(value):
+            misfit(f"{shape.name}: {value}")
+            return _NOTHING
+        return float(value)
 
     return write
 
