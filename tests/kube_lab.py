@@ -32,7 +32,7 @@ type Json = dict[str, Any]
 
 RESOURCES: Final = {
     "": ("pods", "namespaces", "nodes", "secrets", "configmaps", "services", "endpoints", "events", "serviceaccounts",
-         "limitranges", "resourcequotas"),
+         "limitranges", "resourcequotas", "persistentvolumeclaims"),
     "apps": ("deployments", "replicasets", "daemonsets", "statefulsets"),
     "batch": ("jobs", "cronjobs"),
     "coordination.k8s.io": ("leases",),
@@ -40,6 +40,7 @@ RESOURCES: Final = {
     "authentication.k8s.io": ("tokenreviews",),
     "events.k8s.io": ("events",),
     "policy": ("poddisruptionbudgets",),
+    "networking.k8s.io": ("networkpolicies",),
 }  # fmt: skip
 CLUSTER_WIDE: Final = {"namespaces", "nodes", "mutatingwebhookconfigurations", "tokenreviews"}
 _MERGE_KEYS: Final = ("name", "uid", "mountPath", "containerPort", "ip")

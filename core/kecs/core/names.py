@@ -18,6 +18,8 @@ STATUS_ANNOTATION: Final = "kecs.io/aws-proxy-status"
 """JSON: what the injector added and its version."""
 TRUST_ROOT_ANNOTATION: Final = "kecs.io/trust-root-sha256"
 """The fingerprints of the roots that a pod was told to trust: lower-case hex, comma-separated, active root first."""
+TASK_ANNOTATION: Final = "kecs.io/ecs-task"
+"""JSON: what the metadata endpoint is to say of the ECS task that a pod is; read by the injector, for the sidecar."""
 
 INIT_CONTAINER: Final = "aws-proxy-init"
 SIDECAR_CONTAINER: Final = "aws-proxy-sidecar"

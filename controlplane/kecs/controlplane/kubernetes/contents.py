@@ -1,0 +1,52 @@
+"""What a pod says about its containers in an annotation, for who reads the pod later. Pure."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kecs.controlplane.kubernetes.names import CONTAINERS_ANNOTATION, container_name
+
+type Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """One container."""
+
+    name: str
+    """As the task definition has it."""
+    pod_name: str
+    """As the pod has it."""
+    depends_on: tuple[tuple[str, str], ...] = ()
+    """Containers and the conditions that they must have met first."""
+    start_period_s: int = 0
+    """For which failing health checks are not counted."""
+
+    @classmethod
+    def of(cls, container: Json) -> "Content":
+        """Read what matters later from a container definition."""
+        return cls(
+            name=container["name"],
+            pod_name=container_name(container["name"]),
+            depends_on=tuple((one["containerName"], one["condition"]) for one in container.get("dependsOn") or ()),
+            start_period_s=int((container.get("healthCheck") or {}).get("startPeriod") or 0),
+        )
+
+
+def write(containers: Iterable[Json]) -> str:
+    """Return the annotation's value."""
+    return json.dumps([asdict(Content.of(one)) for one in containers], separators=(",", ":"))
+
+
+def read(pod: Mapping[str, Any]) -> tuple[Content, ...]:
+    """Return what a pod's annotation says; nothing where it is missing or not ours."""
+    annotations = pod.get("metadata", {}).get("annotations") or {}
+    try:
+        return tuple(_content(one) for one in json.loads(annotations.get(CONTAINERS_ANNOTATION, "[]")))
+    except (ValueError, TypeError, KeyError):
+        return ()
+
+
+def _content(said: Json) -> Content:
+    return Content(**{**said, "depends_on": tuple((name, condition) for name, condition in said["depends_on"])})
