@@ -5,6 +5,7 @@ Between an operation's look at the state and its changes in it nothing else runs
 
 import asyncio
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from kecs.controlplane.wire.requests import BODY_MAX, Identity, NoOperationError
 
 _ROUNDS_MAX: Final = 8
 """Times that an operation may ask."""
+_DRAINED_MAX: Final = 8 * BODY_MAX
+"""Bytes of a body that is too long which are still read: a client that sends does not read its answer."""
 
 
 class Store(Protocol):
@@ -63,6 +66,21 @@ class Told:
     warnings: tuple[str, ...] = ()
     error: BaseException | None = None
     """What happened inside, where the answer is a ServerException that no operation meant."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What the log says of it. Never what a client sent: definitions hold secrets."""
+        said: dict[str, Any] = {
+            "request_id": self.request_id,
+            "operation": self.operation,
+            "status": self.status,
+            "code": self.code,
+            "duration_ms": round(self.duration_s * 1000, 3),
+            "misfits": self.misfits,
+            "warnings": self.warnings,
+            "error": "".join(traceback.format_exception(self.error)) if self.error is not None else "",
+        }
+        return {name: value for name, value in said.items() if value or name == "duration_ms"}
 
 
 def _utc() -> datetime:
@@ -152,19 +170,31 @@ class App:
         """Serve one request of ASGI."""
         if scope["type"] != "http":
             return
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            if len(body) <= BODY_MAX:
-                body += message.get("body", b"")
-            more = message.get("more_body", False)
-        answer = await self.answer(_head(scope), bytes(body))
+        body = await _body(receive)
+        if body is None:
+            return
+        answer = await self.answer(_head(scope), body)
         fields = [*answer.fields, (b"Content-Length", str(len(answer.body)).encode())]
+        if len(body) > BODY_MAX:
+            fields.append((b"Connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": fields})
         await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _body(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> bytes | None:
+    """Read a body; None when its client is gone. Of one that is too long, no more than tells that it is."""
+    body = bytearray()
+    read = 0
+    while read < _DRAINED_MAX:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        piece: bytes = message.get("body", b"")
+        read += len(piece)
+        body += piece[: BODY_MAX + 1 - len(body)]
+        if not message.get("more_body", False):
+            break
+    return bytes(body)
 
 
 def _head(scope: Mapping[str, Any]) -> RequestHead:
