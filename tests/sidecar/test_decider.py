@@ -191,7 +191,7 @@ def forwarded(made: SidecarDecider, head: RequestHead, name: str = S3, on: Conne
     [
         ("s3", {}, 4566),
         ("ecs", {"X_Amz_Target": "AmazonEC2ContainerServiceV20141113.ListClusters"}, 8080),
-        ("elasticloadbalancing", {}, 8080),
+        ("elasticloadbalancing", {}, 4566),
         ("sqs", {"X_Amz_Target": "AmazonSQS.ListQueues"}, 4566),
     ],
 )

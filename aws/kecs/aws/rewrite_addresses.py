@@ -60,6 +60,8 @@ class Place:
     """What was asked for: path and query."""
     code_path: str = ""
     owner: str = ""
+    outward: Callable[[str], str] | None = None
+    """Spells AWS's addresses as the client reaches them, where that is not by AWS's names."""
     seen: dict[str, str] = field(default_factory=dict)
     """The last value of each field that came before."""
 
@@ -72,7 +74,14 @@ class Place:
         return "c" + blake2b(self.region.encode(), digest_size=16).hexdigest()[:length]
 
 
-def place_of(call: Call, profile: Profile, *, ports: frozenset[str] = frozenset(), target: str = "/") -> Place:
+def place_of(
+    call: Call,
+    profile: Profile,
+    *,
+    ports: frozenset[str] = frozenset(),
+    target: str = "/",
+    outward: Callable[[str], str] | None = None,
+) -> Place:
     """Return the place where a call was made."""
     asked = parse_host(call.host)
     region = call.region or (asked.default_region if asked is not None else _DEFAULT_REGION)
@@ -86,6 +95,7 @@ def place_of(call: Call, profile: Profile, *, ports: frozenset[str] = frozenset(
         target=target,
         code_path=profile.code_path.decode(),
         owner=profile.owner,
+        outward=outward,
     )
 
 

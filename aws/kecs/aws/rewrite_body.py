@@ -68,7 +68,8 @@ class _Fields:
         rule = self._rules.get(field)
         changed = value if rule is None or not value else rule(value, self._place)
         self._place.seen[field] = changed
-        return changed
+        outward = self._place.outward
+        return changed if rule is None or outward is None else outward(changed)
 
 
 def holds_text(head: ResponseHead) -> bool:

@@ -232,17 +232,28 @@ _FAULTS: Final = _sheet(_all(address, "Message message Endpoint"))
 
 
 @lru_cache(maxsize=_KEPT)
-def sheet_of(service: str, operation: str, profile: Profile, status: int) -> Sheet | None:
-    """Return what is looked at in an answer; None when it can hold nothing of the backend's."""
+def sheet_of(
+    service: str,
+    operation: str,
+    profile: Profile,
+    status: int,
+    outward: bool = False,  # noqa: FBT001, FBT002 - a cache's key
+) -> Sheet | None:
+    """Return what is looked at in an answer; None when it can hold nothing of the backend's.
+
+    With `outward` AWS's addresses become others: then every field that holds addresses is looked at.
+    """
     if status >= _ERROR:
         if not profile.markers:
             return None
         return _FAULTS if status >= _FAULT else _ERRORS
     for sheet in SHEETS.get(service, ()):
         if not sheet.operations or operation in sheet.operations:
-            return sheet if _applies(sheet, profile) else None
+            return sheet if _applies(sheet, profile, outward=outward) else None
     return None
 
 
-def _applies(sheet: Sheet, profile: Profile) -> bool:
-    return bool(profile.owner) if sheet.owners else sheet.always or bool(profile.markers)
+def _applies(sheet: Sheet, profile: Profile, *, outward: bool) -> bool:
+    if sheet.owners:
+        return bool(profile.owner)
+    return sheet.always or bool(profile.markers) or (outward and not sheet.messages)

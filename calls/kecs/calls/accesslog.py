@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from kecs.aws.unclassified import Sighting
-from kecs.calls.context import MetadataContext
+from kecs.calls.context import OwnContext
 from kecs.relay.decide import Connection, Exchange, Peeked, Refuse, Terminate, Verdict
 
 type Record = dict[str, Any]
@@ -60,9 +60,9 @@ def exchange_record(exchange: Exchange, now: datetime) -> Record | None:
         "bytes_out": exchange.response_bytes,
     }
     method = text_of(exchange.head.method.decode("latin-1"))
-    if isinstance(context, MetadataContext):
+    if isinstance(context, OwnContext):
         return {
-            "time": timestamp(now), "event": "metadata", "address": context.address, "method": method, **common,
+            "time": timestamp(now), "event": context.event, "address": context.address, "method": method, **common,
             "reason": exchange.reason,
         }  # fmt: skip
     if not exchange.name:

@@ -9,6 +9,7 @@ from typing import Final
 from kecs.aws.call import Call
 from kecs.aws.head import ResponseHead
 from kecs.aws.hosts import DATA_PLANES
+from kecs.aws.local_names import spelled
 from kecs.aws.rewrite_addresses import Place, place_of
 from kecs.aws.rewrite_body import BodyFilter, Passed, Rewritten, body_filter, holds_text, rewrite_body
 from kecs.aws.rewrite_fields import Sheet, sheet_of
@@ -27,11 +28,14 @@ _USUAL_PORT: Final = "4566"
 _CUSTOMERS: Final = frozenset(DATA_PLANES.values())
 
 
-def sheet_for(call: Call, route: Route, status: int) -> Sheet | None:
-    """Return what is to be looked at in an answer's body; None when the body is passed unseen."""
+def sheet_for(call: Call, route: Route, status: int, *, outward: bool = False) -> Sheet | None:
+    """Return what is to be looked at in an answer's body; None when the body is passed unseen.
+
+    `outward`: AWS's own addresses are not to stay either.
+    """
     if status < _FINAL or call.service in _CUSTOMERS:
         return None
-    return sheet_of(call.service, call.operation, route.profile, status)
+    return sheet_of(call.service, call.operation, route.profile, status, outward)
 
 
 def bytes_max(sheet: Sheet) -> int:
@@ -42,7 +46,7 @@ def bytes_max(sheet: Sheet) -> int:
 def rewritten(exchange: Exchange, context: CallContext, head: ResponseHead, body: bytes, tally: Tally) -> Rewritten:
     """Return an answer that was collected whole as the client gets it."""
     route = context.route
-    sheet = None if route is None else sheet_for(context.call, route, head.status)
+    sheet = None if route is None else sheet_for(context.call, route, head.status, outward=context.base is not None)
     if route is None or sheet is None or not holds_text(head):
         return Rewritten(head, body)
     found = rewrite_body(head, body, sheet, _place(exchange, context, route))
@@ -56,7 +60,7 @@ def streamed(
 ) -> tuple[ResponseHead, BodyFilter | None]:
     """Return what a longer answer streams through; without a filter it is passed, which is noted."""
     route = context.route
-    sheet = None if route is None else sheet_for(context.call, route, head.status)
+    sheet = None if route is None else sheet_for(context.call, route, head.status, outward=context.base is not None)
     if route is None or sheet is None or not holds_text(head):
         return head, None
     found = body_filter(head, sheet, _place(exchange, context, route))
@@ -67,11 +71,13 @@ def streamed(
 
 
 def _place(exchange: Exchange, context: CallContext, route: Route) -> Place:
+    base = context.base
     return place_of(
         context.call,
         route.profile,
         ports=frozenset({str(route.upstream.port), _USUAL_PORT}),
         target=exchange.head.target.decode("latin-1"),
+        outward=None if base is None else lambda text: spelled(text, base),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the sidecar remembers of one exchange between deciding on it and recording it."""
+"""What is remembered of one exchange between deciding on it and recording it."""
 
 import os
 from binascii import b2a_base64
@@ -7,6 +7,7 @@ from typing import Final
 
 from kecs.aws.call import Call
 from kecs.aws.canonical_types import Back
+from kecs.aws.local_names import Base
 from kecs.calls.routes import Route
 
 _AT_ONCE: Final = 64
@@ -25,13 +26,17 @@ class CallContext:
     """The request had an Origin: CORS fields of the answer are wanted."""
     answered: Back | None = None
     """What the answer has to be put through, since the request was changed."""
+    base: Base | None = None
+    """How the client reached us, where that was not by AWS's name: addresses in the answer are to lead there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataContext:
-    """A request to a metadata endpoint."""
+class OwnContext:
+    """A request that is no call: to a metadata endpoint, or to a gateway's or a backend's own paths."""
 
     address: str
+    event: str = "metadata"
+    """What its record says that it is."""
 
 
 class RequestIds:

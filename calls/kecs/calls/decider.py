@@ -154,7 +154,7 @@ class CallDecider(Decider):
             return Gather(head=given_head, bytes_max=BODY_MAX)
         if is_doubtful(context.call, head, context.route.profile):
             return Gather(head=given_head, bytes_max=DOUBTFUL_MAX)
-        sheet = answers.sheet_for(context.call, context.route, head.status)
+        sheet = answers.sheet_for(context.call, context.route, head.status, outward=context.base is not None)
         if sheet is not None and holds_text(head):  # event streams are told as they come
             return Gather(head=given_head, bytes_max=answers.bytes_max(sheet))
         return backend_errors.gather(context, given_head)

@@ -1,4 +1,4 @@
-"""Where a call goes: the control plane for ECS and ELBv2, the backend for everything else. Pure."""
+"""Where a call goes: the control plane for ECS, the backend for everything else. Pure."""
 
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, Self
@@ -11,7 +11,7 @@ from kecs.relay.decide import Upstream
 ENGINE_FIELD: Final = b"x-kecs-engine"
 """The way back from the engine carries its secret here. Nothing else may send it on."""
 
-_OWN_SERVICES: Final = frozenset({"ecs", "elbv2"})
+_OWN_SERVICES: Final = frozenset({"ecs"})
 _SECRETS: Final = frozenset({b"x-amz-security-token", b"x-amz-sso_bearer_token", b"x-amz-s3session-token"})
 _SECRET_PARAMETER: Final = b"x-amz-security-token"
 _BEARER: Final = b"bearer "

@@ -13,6 +13,7 @@ from typing import Final
 
 import uvloop
 
+from kecs.calls.process import prepare
 from kecs.certs.leaf import Intermediate
 from kecs.local import publish
 from kecs.local.helper import Helper
@@ -24,7 +25,6 @@ from kecs.local.synhold import SynHold, dials_early
 from kecs.relay.decide import Connection, Dialled
 from kecs.relay.original import from_getsockname, from_redirect
 from kecs.sidecar.config import SidecarConfig
-from kecs.sidecar.run import prepare
 from kecs.sidecar.service import Sidecar
 
 _DRAIN_S: Final = 5.0

@@ -29,6 +29,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from kecs.calls.process import leave, run
 from kecs.certs.leaf import Intermediate
 from kecs.core.errors import ConfigError, KecsError, MachineError
 from kecs.core.names import ADMIN_PORT, DNS_PORT, PROBE_PORT, RELAY_PORT
@@ -39,7 +40,6 @@ from kecs.sidecar.effective import CONFIG, Effective
 from kecs.sidecar.identity import URL, Identity
 from kecs.sidecar.identity_client import IdentityClient
 from kecs.sidecar.renewal import Terms
-from kecs.sidecar.run import leave, run
 from kecs.sidecar.service import Sidecar
 from kecs.sidecar.shared_names import SharedAllocator
 

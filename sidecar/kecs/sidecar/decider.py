@@ -29,7 +29,7 @@ from kecs.aws import canonical
 from kecs.aws.classify import body_wanted
 from kecs.aws.head import Answer, RequestHead
 from kecs.aws.hosts import is_aws_name, normalise, wants_client_certificate
-from kecs.calls.context import CallContext, MetadataContext
+from kecs.calls.context import CallContext, OwnContext
 from kecs.calls.decider import CallDecider, utc_now
 from kecs.calls.planning import Later
 from kecs.calls.routes import ENGINE_FIELD, Routes
@@ -227,7 +227,7 @@ class SidecarDecider(CallDecider):
             answer = self._own[connection.origin]
             return answer(head) if answer is not None else Answer(status=404)
         if connection.origin == REDIRECT and metadata.serves(host, port):
-            exchange.context = MetadataContext(address=host)
+            exchange.context = OwnContext(address=host)
             return metadata.answer(host, head, config=self.config, now=self._clock())
         if connection.origin == ENGINE and not self._from_engine(exchange):
             exchange.reason = "not_from_engine"

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import uvloop
 
+from kecs.calls.process import leave, prepare
 from kecs.certs.leaf import Intermediate
 from kecs.relay.decide import Connection, Give
 from kecs.relay.original import from_redirect
 from kecs.sidecar.config import SidecarConfig
-from kecs.sidecar.run import leave, prepare
 from kecs.sidecar.service import Sidecar
 from kecs.sidecar.shared_names import SharedNames
 

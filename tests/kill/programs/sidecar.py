@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from kecs.calls.process import run
 from kecs.certs.leaf import Intermediate
 from kecs.relay.decide import Address
 from kecs.sidecar.config import SidecarConfig
-from kecs.sidecar.run import run
 from kecs.sidecar.service import Sidecar
 
 AWS: Final = Address("203.0.113.9", 443)

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import ctypes, sys, threading
-from kecs.sidecar.run import have_one_arena
+from kecs.calls.process import have_one_arena
 
 if sys.argv[2] == "one":
     have_one_arena()

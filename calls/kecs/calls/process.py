@@ -1,4 +1,4 @@
-"""Running a sidecar as a process: its loop, its signals, its end."""
+"""Running what carries calls as a process: its loop, its signals, its end."""
 
 import asyncio
 import contextlib
@@ -8,15 +8,23 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 import uvloop
-
-from kecs.sidecar.service import Sidecar
 
 _M_ARENA_MAX: Final = -8
 _THREADS: Final = 4
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Serving(Protocol):
+    """A sidecar or a gateway that serves."""
+
+    async def drain(self) -> None:
+        """Let requests finish, then close everything."""
+
+    def close(self) -> None:
+        """Close everything."""
 
 
 def raise_descriptors() -> None:
@@ -53,7 +61,7 @@ def prepare(loop: asyncio.AbstractEventLoop) -> None:
     loop.set_default_executor(_Threads(max_workers=_THREADS, thread_name_prefix="resolve"))
 
 
-def run(start: Callable[[], Sidecar]) -> None:
+def run(start: Callable[[], Serving]) -> None:
     """Run what `start` makes until SIGTERM or SIGINT, then drain. `start` is called on the running loop.
 
     A second signal ends the drain.
@@ -70,16 +78,16 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-async def _serve(start: Callable[[], Sidecar]) -> None:
+async def _serve(start: Callable[[], Serving]) -> None:
     loop = asyncio.get_running_loop()
     prepare(loop)
     asked = asyncio.Queue[int]()
     for number in _SIGNALS:
         loop.add_signal_handler(number, asked.put_nowait, number)
-    sidecar = start()
+    serving = start()
     try:
         await asked.get()
-        draining = loop.create_task(sidecar.drain())
+        draining = loop.create_task(serving.drain())
         again = loop.create_task(asked.get())
         await asyncio.wait((draining, again), return_when=asyncio.FIRST_COMPLETED)
         again.cancel()
@@ -88,4 +96,4 @@ async def _serve(start: Callable[[], Sidecar]) -> None:
         if draining.done() and not draining.cancelled() and draining.exception() is not None:
             await draining
     finally:
-        sidecar.close()
+        serving.close()
