@@ -36,8 +36,8 @@ class ServiceLab:
     nodes: dict[str, Node] = field(default_factory=dict)
     instances: list[ContainerInstance] = field(default_factory=list)
     turns: int = 0
-    judge: Callable[["ServiceLab", Service], None] = lambda _lab, _service: None
-    """Called after each turn of the scheduler."""
+    judge: Callable[["ServiceLab", Changes], None] = lambda _lab, _changes: None
+    """Called with each decision of the scheduler, before it is carried out."""
 
     def __post_init__(self) -> None:
         self.api.call("CreateCluster", {"clusterName": "default"})
@@ -101,8 +101,8 @@ class ServiceLab:
             if not decided.changes:
                 return
             self.turns += 1
+            self.judge(self, decided.changes)
             self.api.store.apply(decided.changes)
-            self.judge(self, service)
         raise AssertionError(f"the scheduler of {name} never comes to rest")
 
     def put(self, *tasks: Task) -> None:

@@ -82,7 +82,8 @@ BLOCKED: Final = (
 )
 
 
-def told(service: Service, *messages: str, now: datetime, ids: Ids) -> Service:
-    """Return a service whose history has messages, the last of them newest."""
-    new = [Event(id=ids.uuid(), created_at=now, message=f"(service {service.name}) {message}") for message in messages]
+def told(service: Service, *messages: str, task_set: str = "", now: datetime, ids: Ids) -> Service:
+    """Return a service whose history has messages, of it or of one of its task sets, the last of them newest."""
+    whose = f"(service {service.name}, taskSet {task_set})" if task_set else f"(service {service.name})"
+    new = [Event(id=ids.uuid(), created_at=now, message=f"{whose} {message}") for message in messages]
     return replace(service, events=(*reversed(new), *service.events)[:KEPT])

@@ -41,7 +41,8 @@ class Draft:
         self._tasks = {task.arn: task for task in view.tasks}
         self._before: dict[str, Record] = {view.service.key: view.service, **self._tasks}
         self._others: dict[str, Record] = {}
-        self._messages: list[str] = []
+        self._deleted: dict[str, Record] = {}
+        self._messages: list[tuple[str, str]] = []
         self._due: list[datetime] = []
         self._fitness: dict[str, Fitness] = {}
 
@@ -106,7 +107,9 @@ class Draft:
         self.wake(task.protected_until)
         return True
 
-    def start(self, deployment: Deployment, count: int, instance: ContainerInstance | None = None) -> list[Task]:
+    def start(
+        self, deployment: Deployment, count: int, instance: ContainerInstance | None = None, *, task_set: str = ""
+    ) -> list[Task]:
         """Make tasks of a deployment; none where its definition is gone."""
         definition = self.view.find(TaskDefinition, deployment.definition_arn)
         if definition is None or count <= 0:
@@ -133,34 +136,38 @@ class Draft:
                 )
             )
         self._tasks |= {one.arn: one for one in made}
-        self.tell(events.started([one.id for one in made]))
+        self.tell(events.started([one.id for one in made]), task_set=task_set)
         return made
 
-    def stop(self, stopped: Iterable[Task]) -> None:
+    def stop(self, stopped: Iterable[Task], *, task_set: str = "") -> None:
         """Have tasks end: the unhealthy ones for that, the others because the service is scaled."""
         ids = []
         for task in stopped:
             unhealthy = self.fitness(task) is Fitness.UNHEALTHY
             scaled = f"Scaling activity initiated by (deployment {task.deployment_id})"
             if unhealthy:
-                self.tell(events.failed_health_checks(task.id))
+                self.tell(events.failed_health_checks(task.id), task_set=task_set)
             reason = "Task failed container health checks" if unhealthy else scaled
             self._tasks[task.arn] = lifecycle.stop(task, StopCode.SERVICE_SCHEDULER_INITIATED, reason, self.now)
             ids.append(task.id)
         if ids:
-            self.tell(events.stopped(ids))
+            self.tell(events.stopped(ids), task_set=task_set)
 
     def account(self, task: Task) -> None:
         """Remember that a task's end has been counted."""
         self._tasks[task.arn] = replace(self._tasks[task.arn], accounted=True)
 
-    def tell(self, message: str) -> None:
-        """Add a line to the service's history."""
-        self._messages.append(message)
+    def tell(self, message: str, *, task_set: str = "") -> None:
+        """Add a line to the service's history, about it or about one of its task sets."""
+        self._messages.append((message, task_set))
 
     def wake(self, at: datetime) -> None:
         """Look again at a time though nothing changes."""
         self._due.append(at)
+
+    def delete(self, record: Record) -> None:
+        """Forget a record."""
+        self._deleted[record.key] = record
 
     def put(self, record: Record) -> None:
         """Keep a record that is neither the service nor one of its tasks."""
@@ -187,13 +194,14 @@ class Draft:
     def schedule(self) -> Schedule:
         """Return what has been decided."""
         service = self.service
-        if self._messages:
-            service = events.told(service, *self._messages, now=self.now, ids=self.ids)
+        for message, task_set in self._messages:
+            service = events.told(service, message, task_set=task_set, now=self.now, ids=self.ids)
         candidates: list[Record] = [service, *self._tasks.values(), *self._others.values()]
         put = tuple(one for one in candidates if self._before.get(one.key) is not one)
         put = tuple(one for one in put if self._before.get(one.key) != one)
         later = [at for at in self._due if at > self.now]
-        return Schedule(changes=Changes(put=put), due=min(later, default=None))
+        put = tuple(one for one in put if one.key not in self._deleted)
+        return Schedule(changes=Changes(put=put, delete=tuple(self._deleted.values())), due=min(later, default=None))
 
 
 def has_stopped(task: Task) -> bool:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from kecs.controlplane import events
+from kecs.controlplane import events, service_rollouts
 from kecs.controlplane import scheduling_limits as limits
-from kecs.controlplane.records import Task
+from kecs.controlplane.records import ServiceDeployment, Task
 from kecs.controlplane.records.services import DeploymentStatus, Rollout, Streak
 from kecs.controlplane.records.tasks import StopCode
 from kecs.controlplane.scheduling_draft import Draft, Fitness, has_stopped
@@ -13,6 +13,8 @@ FAILURES = frozenset({StopCode.TASK_FAILED_TO_START, StopCode.ESSENTIAL_CONTAINE
 """Ends that are a task's own doing."""
 UNHEALTHY = "Task failed "
 """How the scheduler's reasons begin where it stopped a task that is unhealthy."""
+BREAKER = "ECS deployment circuit breaker"
+TRIGGERED = "Service deployment rolled back because the circuit breaker threshold was exceeded."
 
 
 def account(draft: Draft) -> None:
@@ -90,6 +92,42 @@ def say_again(draft: Draft, message: str, *, holds: bool) -> None:
         draft.service = replace(draft.service, told_at=told)
 
 
+def judge(draft: Draft) -> None:
+    """End a rollout whose tasks fail too often: by the circuit breaker, and back to what completed last."""
+    primary = draft.primary
+    breaker = draft.service.deployment_configuration.get("deploymentCircuitBreaker") or {}
+    if not breaker.get("enable") or primary.rollout is not Rollout.IN_PROGRESS:
+        return
+    threshold = limits.threshold(draft.service.desired_count, breaker)
+    if primary.failed_tasks < threshold:
+        return
+    draft.change(primary.id, rollout=Rollout.FAILED, rollout_reason=f"{BREAKER}: tasks failed to start.")
+    draft.tell(events.failed(primary.id))
+    rollout = draft.found(ServiceDeployment, primary.service_deployment_arn)
+    if rollout is None:
+        return
+    rollout = replace(rollout, failure_count=primary.failed_tasks, threshold=threshold)
+    begun = None
+    if breaker.get("rollback") and not primary.rollback:
+        begun = service_rollouts.roll_back(
+            draft.service,
+            rollout,
+            reason=TRIGGERED,
+            message=BREAKER,
+            find=draft.view.find,
+            now=draft.now,
+            ids=draft.ids,
+        )
+    if begun is None:
+        ended = "ROLLBACK_FAILED" if primary.rollback else "STOPPED"
+        draft.put(service_rollouts.closed(rollout, ended, TRIGGERED, now=draft.now))
+        return
+    draft.service = begun.service
+    for record in begun.put:
+        draft.put(record)
+    draft.tell(events.rolling_back(draft.primary.id))
+
+
 def conclude(draft: Draft, wanted: int) -> None:
     """Let go of deployments that nothing is left of, and complete the primary one when it is alone and healthy."""
     counts = [one.deployment_id for one in draft.present]
@@ -118,3 +156,7 @@ def _complete(draft: Draft) -> None:
         draft.service, completed_deployment_id=primary.id, completed_revision_arn=primary.revision_arn
     )
     draft.tell(events.completed(primary.id))
+    rollout = draft.found(ServiceDeployment, primary.service_deployment_arn)
+    if rollout is not None and rollout.status in service_rollouts.OPEN:
+        status = "ROLLBACK_SUCCESSFUL" if primary.rollback else "SUCCESSFUL"
+        draft.put(service_rollouts.closed(rollout, status, rollout.status_reason, now=draft.now))

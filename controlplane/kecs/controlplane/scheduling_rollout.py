@@ -11,6 +11,7 @@ from kecs.controlplane.scheduling_draft import PRESENT, Draft, Fitness
 def roll(draft: Draft) -> None:
     """Bring a service's tasks one step nearer to what is wanted, within its percentages."""
     progress.account(draft)
+    progress.judge(draft)
     _stop_not_needed(draft)
     _start_missing(draft)
     _stop_unhealthy_for_room(draft)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
-from kecs.controlplane import definitions, service_checks, service_rollouts, service_updates, tagging, tokens
+from kecs.controlplane import definitions, service_checks, service_rollouts, service_updates, tagging, task_sets, tokens
 from kecs.controlplane.arns import service_arn, the_cluster, the_service
 from kecs.controlplane.errors import ApiError, invalid
 from kecs.controlplane.operation import Ask, Operation, Outcome, Request
@@ -43,17 +43,15 @@ def create(request: Request, state: State) -> Outcome | Ask:
     if definition is not None and service.deployment_controller == "ECS":
         begun = service_rollouts.begin(service, definition, find=state.get, now=request.now, ids=request.ids)
         service, put, delete = begun.service, [*begun.put], begun.delete
+    elif definition is not None:
+        first = task_sets.first(service, definition, now=request.now, ids=request.ids)
+        service, put = replace(service, task_sets=(first.arn,)), [first]
     changes = Changes(put=(service, *put, *tokens.kept(request, service.arn)), delete=delete)
     return Outcome(
-        body={"service": describe(_beyond(state, service), service, tags=True)},
+        body={"service": describe(State(put), service, tags=True)},
         changes=changes,
         warnings=service_checks.warnings(params),
     )
-
-
-def _beyond(state: State, service: Service) -> State:
-    """Return where a new service is described from: without the tasks of an inactive one of the same name."""
-    return State() if state.get(Service, service.arn) is not None else state
 
 
 def _earlier(request: Request, state: State, cluster: Cluster) -> Service | None:
