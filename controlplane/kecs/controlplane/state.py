@@ -85,7 +85,7 @@ def _owner(scope: Scope) -> str:
 INDEXES: Mapping[type[Any], tuple[Index, ...]] = {
     Cluster: (("scope", lambda r: owner_of(r.arn)),),
     CapacityProvider: (("scope", lambda r: owner_of(r.arn)),),
-    ContainerInstance: (("cluster", lambda r: r.cluster_arn),),
+    ContainerInstance: (("cluster", lambda r: r.cluster_arn), ("node", lambda r: r.node)),
     AccountSetting: (("principal", lambda r: (r.region, r.account, r.principal_arn)),),
     Attribute: (("cluster", lambda r: r.cluster_arn), ("target", lambda r: r.target)),
     TaskDefinition: (

@@ -51,6 +51,10 @@ class ContainerInstance:
     status: str = "ACTIVE"
     """ACTIVE, DRAINING, REGISTERING, INACTIVE."""
     status_reason: str = ""
+    cordoned: bool = False
+    """The machine was last seen to take no new tasks: when that changes, so does the status."""
+    deleted_at: datetime | None = None
+    """When it became INACTIVE."""
     agent_connected: bool = True
     registered_resources: tuple[Json, ...] = ()
     attributes: tuple[Json, ...] = ()
