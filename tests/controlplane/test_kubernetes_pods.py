@@ -223,7 +223,7 @@ def test_a_pod_waits_for_its_containers_to_end(timeouts: list[int | None], grace
 
 
 def test_volumes_of_all_kinds() -> None:
-    volumes = [
+    volumes: list[Json] = [
         {"name": "Scratch_1", "host": {}},
         {"name": "sock", "host": {"sourcePath": "/run/x.sock"}},
         {"name": "task", "dockerVolumeConfiguration": {"scope": "task"}},

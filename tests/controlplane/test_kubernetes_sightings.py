@@ -18,7 +18,7 @@ from kecs.controlplane.runtime import ContainerSighting, Sighting
 type Json = dict[str, Any]
 
 NOW = datetime(2026, 1, 2, 3, 4, 30, tzinfo=UTC)
-CHECKED = {"healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5, "retries": 2, "timeout": 2}}
+CHECKED: Json = {"healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5, "retries": 2, "timeout": 2}}
 
 
 def a_pod(*containers: Json, **document: Any) -> Json:
@@ -163,7 +163,7 @@ def test_health(status: Json, after_s: float, health: Health) -> None:
 
 
 def test_the_start_period_is_added() -> None:
-    check = {"healthCheck": {**CHECKED["healthCheck"], "startPeriod": 60}}
+    check: Json = {"healthCheck": {**CHECKED["healthCheck"], "startPeriod": 60}}
     began = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
     assert seen(running(ready=False), now=began + timedelta(seconds=71), **check).health is Health.UNKNOWN
     assert seen(running(ready=False), now=began + timedelta(seconds=72), **check).health is Health.UNHEALTHY

@@ -12,7 +12,7 @@ import kecs.sidecar.__main__ as sidecar_main
 from kecs.aws.profiles import PROFILES
 from kecs.core import names
 from kecs.core.errors import ConfigError
-from kecs.core.names import INSPECT_PORT
+from kecs.core.names import INSPECT_PORT, TASK_ANNOTATION
 from kecs.core.settings import Relay
 from kecs.init_container.config import BackendChoice, IPv6, from_environment
 from kecs.injector.config import DnsMode, Endpoint, Injection, RulesBackend
@@ -62,7 +62,7 @@ def test_everything_that_the_sidecar_can_be_told_about_calls_is_told() -> None:
     missing = {field.name for field in fields(SidecarConfig)} - set(sidecar_config(config, wished(config)))
     with_page = {"page_port", "record", "addons", "unredacted"}
     told = Relay(workers=2, drainTimeout=1, drainQuiet=1, readyNeedsBackend=True, linger=1, engineIdle=1)
-    where_not_default = {"accounts", "engine_hosts", *told.told()}
+    where_not_default = {"accounts", "engine_hosts", "task", *told.told()}
     assert missing == {"role", "backend_found"} | with_page | where_not_default
 
 
@@ -81,6 +81,23 @@ def test_limits_are_told_where_they_are_not_the_default() -> None:
 def test_names_for_the_engine_are_looked_at_before_pods_are() -> None:
     with pytest.raises(ConfigError, match=r"'example\.\*\.com', which is no AWS name"):
         injection(relay={"engine_hosts": ["kinesis.*.amazonaws.com", "example.*.com"]})
+
+
+def test_the_sidecar_is_told_of_the_task_that_the_pod_is() -> None:
+    config = injection()
+    said = {"task_arn": "arn:aws:ecs:us-east-1:000000000000:task/c/1", "containers": [{"name": "web", "cpu": 5}]}
+    wanted = read({TASK_ANNOTATION: json.dumps(said)}, config)
+    assert isinstance(wanted, Wishes)
+    read_back = SidecarConfig.from_mapping(sidecar_config(config, wanted))
+    assert read_back.task.task_arn == said["task_arn"]
+    assert [(one.name, one.cpu) for one in read_back.task.containers] == [("web", 5)]
+
+
+@pytest.mark.parametrize("value", ["{", "[]", "1", ""])
+def test_a_task_that_is_no_object_is_refused(value: str) -> None:
+    assert read({TASK_ANNOTATION: value}, injection()) == (
+        "pod annotation kecs.io/ecs-task is no JSON object; the control plane writes it",
+    )
 
 
 def test_the_pods_own_endpoint_is_the_backend() -> None:

@@ -2,17 +2,22 @@
 
 import json
 from base64 import b32decode
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher, InstanceMetadataRegionFetcher
 from sidecar_lab import NOW, configuration, request, served
 
 from kecs.aws.head import Answer, RequestHead
+from kecs.core.errors import ConfigError
 from kecs.core.names import METADATA_IPV4, METADATA_IPV6
 from kecs.sidecar import metadata
+from kecs.sidecar.effective import Effective
 from kecs.sidecar.imds import zone_id
+from kecs.sidecar.task import Task
 
 CONFIG = configuration(account="123456789012", role="app-role")
 IMDS, ECS, EKS = METADATA_IPV4
@@ -206,3 +211,82 @@ def test_every_metadata_address_is_served_on_port_80_alone(address: str) -> None
     assert metadata.serves(address, 80)
     assert not metadata.serves(address, 443)
     assert not metadata.serves("169.254.0.1", 80)
+
+
+TASK_ARN = "arn:aws:ecs:eu-west-1:123456789012:task/shop/0123456789abcdef0123456789abcdef"
+REAL = {
+    "task_arn": TASK_ARN,
+    "cluster": "arn:aws:ecs:eu-west-1:123456789012:cluster/shop",
+    "family": "web",
+    "revision": "7",
+    "role_arn": "arn:aws:iam::210987654321:role/team/app",
+    "service": "front",
+    "launch_type": "EC2",
+    "cpu": 512,
+    "memory": 1024,
+    "tags": {"team": "shop"},
+    "containers": [
+        {"id": "one", "name": "app", "image": "web:7", "arn": "arn:container/1", "memory": 128, "labels": {"a": "b"}},
+        {"id": "two", "name": "log", "image": "log:1", "log_driver": "awslogs", "log_options": {"awslogs-group": "g"}},
+    ],
+}
+
+
+def told(path: str) -> Any:
+    config = replace(CONFIG, task=Task.from_mapping(REAL))
+    answer = metadata.answer(ECS, request("GET", path), config=config, now=NOW)
+    assert answer.status == 200
+    return json.loads(answer.body)
+
+
+def test_a_real_task_is_told_of_as_it_is() -> None:
+    task = told("/v4/one/task")
+    assert task["TaskARN"] == TASK_ARN
+    assert (task["Family"], task["Revision"], task["LaunchType"]) == ("web", "7", "EC2")
+    assert (task["Cluster"], task["ServiceName"]) == (REAL["cluster"], "front")
+    assert task["Limits"] == {"CPU": 0.5, "Memory": 1024}
+    assert [one["Name"] for one in task["Containers"]] == ["app", "log"]
+    assert told("/v4/two/taskWithTags")["TaskTags"] == {"team": "shop"}
+    assert list(told("/v4/one/task/stats")) == ["one", "two"]
+
+
+def test_each_container_of_a_real_task_is_told_of_itself() -> None:
+    app, log = told("/v4/one"), told("/v4/two")
+    assert (app["DockerId"], app["ContainerARN"], app["Image"]) == ("one", "arn:container/1", "web:7")
+    assert app["Labels"]["a"] == "b"
+    assert app["Labels"]["com.amazonaws.ecs.task-arn"] == TASK_ARN
+    assert "LogDriver" not in app
+    assert (log["Name"], log["LogDriver"], log["LogOptions"]["awslogs-group"]) == ("log", "awslogs", "g")
+    assert told("/v4/two/stats")["name"] == "/log"
+
+
+def test_a_real_tasks_role_has_the_credentials_of_its_own_account() -> None:
+    found = told("/v2/credentials/some-id")
+    assert found["RoleArn"] == REAL["role_arn"]
+    number = int.from_bytes(b32decode(found["AccessKeyId"][4:]))
+    assert number >> 39 & ((1 << 40) - 1) == 210987654321
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        {"families": "x"},
+        {"family": 1},
+        {"cpu": "1"},
+        {"tags": {"a": 1}},
+        {"containers": []},
+        {"containers": ["x"]},
+        {"containers": [{"nme": "x"}]},
+    ],
+)
+def test_a_task_that_can_not_be_read_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="task"):
+        Task.from_mapping(given)
+
+
+def test_a_task_travels_with_the_configuration() -> None:
+    config = replace(CONFIG, task=Task.from_mapping(REAL))
+    assert type(config).from_json(config.to_json()) == config
+    read = Effective.read(config.to_json().replace('"address":"10.0.0.10",', ""), {"POD_IP": "10.244.0.7"})
+    assert read.config.task.address == "10.244.0.7"

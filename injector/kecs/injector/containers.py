@@ -182,6 +182,7 @@ def sidecar_config(config: Injection, wishes: Wishes) -> dict[str, Any]:
         "engine": "inspect" if wishes.debug else "on-demand",
         **({"page_port": INSPECT_PORT} if wishes.debug else {}),
         "dns_capture": config.dns_mode is DnsMode.CAPTURE,
+        **({"task": dict(wishes.task)} if wishes.task else {}),
         **config.relay,
     }
 

@@ -1,12 +1,13 @@
 """What a pod's author asks for by annotation besides the mode: each value checked, all problems at once. Pure."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from kecs.core.errors import ConfigError
-from kecs.core.names import DEBUG_ANNOTATION, ENDPOINT_ANNOTATION
+from kecs.core.names import DEBUG_ANNOTATION, ENDPOINT_ANNOTATION, TASK_ANNOTATION
 from kecs.injector.config import Endpoint, Injection, Resources
 from kecs.injector.quantity import Quantity
 
@@ -46,6 +47,8 @@ class Wishes:
     """Paths in the images that the trust files are mounted over."""
     init: Resources
     sidecar: Resources
+    task: Mapping[str, Any]
+    """What the metadata endpoint is to say of the ECS task that the pod is; empty where it is none."""
 
 
 def read(annotations: Mapping[str, str], config: Injection) -> Wishes | tuple[str, ...]:
@@ -56,11 +59,12 @@ def read(annotations: Mapping[str, str], config: Injection) -> Wishes | tuple[st
     debug = annotations.get(DEBUG_ANNOTATION, "false")
     if debug not in {"true", "false"}:
         problems.append(f'{_path(DEBUG_ANNOTATION)} is "{debug}"; it may be true, false')
+    task = _task(annotations, problems)
     init = _resources("init", config.init_resources, annotations, problems)
     sidecar = _resources("sidecar", config.sidecar_resources, annotations, problems)
     if problems:
         return tuple(" ".join(problem.split()) for problem in problems)
-    return Wishes(endpoint=endpoint, debug=debug == "true", overlays=overlays, init=init, sidecar=sidecar)
+    return Wishes(endpoint=endpoint, debug=debug == "true", overlays=overlays, init=init, sidecar=sidecar, task=task)
 
 
 def _path(annotation: str) -> str:
@@ -75,6 +79,17 @@ def _endpoint(annotations: Mapping[str, str], problems: list[str]) -> Endpoint |
     except ConfigError as error:
         problems.append(f"{error.message}; {error.hint}")
         return None
+
+
+def _task(annotations: Mapping[str, str], problems: list[str]) -> Mapping[str, Any]:
+    try:
+        found = json.loads(annotations.get(TASK_ANNOTATION, "{}"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        problems.append(f"{_path(TASK_ANNOTATION)} is no JSON object; the control plane writes it")
+        return {}
+    return found
 
 
 def _overlays(text: str, problems: list[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from kecs.core.errors import ConfigError
 from kecs.core.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from kecs.relay.config import RelayConfig
 from kecs.sidecar import engine_hosts
+from kecs.sidecar.task import Task
 
 _ACCOUNT_DIGITS: Final = 12
 _AUTO: Final = "auto"
@@ -64,6 +65,8 @@ class SidecarConfig:
     not named. Without it the backend decides."""
     role: str = "kecs"
     """The name of the role whose credentials the metadata endpoints hand out."""
+    task: Task = field(default=Task())
+    """The ECS task that this pod is."""
     pass_hosts: tuple[str, ...] = ()
     """AWS names that are passed undecrypted, exact or with a leading `*.`."""
     engine: EngineMode = EngineMode.ON_DEMAND
@@ -215,6 +218,8 @@ def _typed(key: str, value: Any) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"relay {value!r} is no object of limits")
         return RelayConfig.from_mapping(value)
+    if key == "task":
+        return Task.from_mapping(value)
     if key in _LISTS:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise ConfigError(f"{key} {value!r} is no list of {_LISTS[key]}")

@@ -60,6 +60,8 @@ class Effective:
     def read(cls, text: str, environment: Mapping[str, str]) -> Self:
         """Read the configuration and the variables; raise ConfigError naming what is wrong and where it stands."""
         given = json_object(text)
+        if isinstance(given.get("task"), dict) and environment.get("POD_IP"):
+            given["task"] = {"address": environment["POD_IP"], **given["task"]}
         # what is wrong in the configuration is said of it, even where a variable would hide it
         SidecarConfig.from_mapping(given)
         sources = {name: CONFIG for name in given if name != "relay"}
@@ -76,7 +78,7 @@ class Effective:
 
     def described(self) -> dict[str, Any]:
         """Return every value with its source; what may be a secret is masked."""
-        values = asdict(self.config)
+        values = asdict(self.config) | {"task": self.config.task.task_arn}
         limits = values.pop("relay")
         flat = values | {f"relay.{name}": value for name, value in limits.items()}
         return {

@@ -67,6 +67,8 @@ def task_facts(launch: Launch, containers: Sequence[Json]) -> Json:
 def _container(launch: Launch, container: Json) -> Json:
     arn = next((one.arn for one in launch.task.containers if one.name == container["name"]), "")
     log = container.get("logConfiguration") or {}
+    options = log.get("options") or {}
+    prefix = options.get("awslogs-stream-prefix", "")
     found: Json = {
         "id": metadata_id(launch, container),
         "name": container["name"],
@@ -76,5 +78,12 @@ def _container(launch: Launch, container: Json) -> Json:
         "memory": int(container.get("memory") or 0),
         "labels": container.get("dockerLabels") or {},
         "log_driver": log.get("logDriver") or "",
+        "log_options": {
+            "awslogs-group": str(options.get("awslogs-group", "")),
+            "awslogs-region": str(options.get("awslogs-region", "")),
+            "awslogs-stream": "/".join(filter(None, (prefix, container["name"], launch.task.id))),
+        }
+        if log.get("logDriver") == "awslogs"
+        else {},
     }
     return {name: value for name, value in found.items() if value not in ("", 0, {}, [])}
