@@ -1,6 +1,6 @@
 """All records in memory, and the ways they are looked up. Pure: a store keeps it, see `store`."""
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -200,6 +200,12 @@ class State:
         found = self._kinds[kind]
         return [found.records[found.keys[position]] for position in self._places(kind, index, of)]
 
+    def following[R: "Record"](self, kind: type[R], index: str, of: Hashable, after: int) -> Iterator[R]:
+        """Yield the records that an index has under a value, those after a position."""
+        places, found = self._places(kind, index, of), self._kinds[kind]
+        for position in places[bisect_right(places, after) :]:
+            yield found.records[found.keys[position]]
+
     def tally(self, kind: type["Record"], index: str, of: Hashable) -> int:
         """Return how many records an index of `INDEXES` has under a value."""
         return len(self._places(kind, index, of))
@@ -241,8 +247,12 @@ class State:
         started_by: str | None = None,
         service_arn: str | None = None,
         instance_arn: str | None = None,
+        after: int = 0,
     ) -> Iterator[Task]:
-        """Yield the tasks of a cluster that have all that is said of them: as many are looked at as have the rarest."""
+        """Yield the tasks of a cluster, after a position, that have all that is said of them.
+
+        As many are looked at as have the rarest of it.
+        """
         wanted: dict[str, Hashable] = {"cluster": cluster_arn}
         if desired_status is not None:
             wanted["desired"] = (cluster_arn, desired_status)
@@ -257,7 +267,7 @@ class State:
         places = [self._places(Task, index, of) for index, of in wanted.items()]
         kind, rarest = self._kinds[Task], min(places, key=len)
         tests = [(of, wanted[name]) for name, of in INDEXES[Task] if name in wanted]
-        for position in tuple(rarest):
+        for position in rarest[bisect_right(rarest, after) :]:
             task = cast("Task", kind.records[kind.keys[position]])
             if all(of(task) == value for of, value in tests):
                 yield task
