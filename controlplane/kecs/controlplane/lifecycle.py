@@ -240,12 +240,18 @@ def _told(task: Task, definition: TaskDefinition, sighting: Sighting | None, now
         return found
     facts = Facts(found, definition, sighting)
     if facts.connected or facts.begun:
-        found = _stamped(found, "connectivity_at", now, now)
+        found = _stamped(found, "connectivity_at", _first(sighting, now), now)
         found = replace(found, connectivity="CONNECTED", attachments=attached(found, sighting.address))
     found = _stamped(found, "pull_started_at", sighting.pull_started_at, now)
     found = _stamped(found, "pull_stopped_at", sighting.pull_stopped_at, now)
     begun = [one.started_at for one in sighting.containers if one.started_at]
     return _stamped(found, "started_at", max(begun, default=now), now) if facts.begun and _ran(sighting) else found
+
+
+def _first(sighting: Sighting, now: datetime) -> datetime:
+    """Return the first moment at which a task must have had its address."""
+    times = [one.started_at or one.finished_at for one in sighting.containers]
+    return min(at for at in (now, sighting.pull_started_at, *times) if at is not None)
 
 
 def _ran(sighting: Sighting) -> bool:
@@ -272,7 +278,8 @@ def _stamped(task: Task, name: str, when: datetime | None, now: datetime) -> Tas
     if when is None or any(at is not None for at in _beginning(task)[_STAMPS.index(name) :]):
         return task
     change: dict[str, Any] = {name: _after(task, min(when, now))}
-    return replace(task, **change)
+    too_late = task.stopping_at is not None and change[name] > task.stopping_at
+    return task if too_late else replace(task, **change)
 
 
 def _moved(facts: Facts, now: datetime) -> Task:

@@ -1,18 +1,162 @@
-"""On which container instance a task is, or may be. Pure."""
+"""On which container instance a task runs: what has room for it, and which of those a strategy prefers. Pure."""
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
+from kecs.controlplane.cluster_query import query
+from kecs.controlplane.container_instances import attributes_of, remaining
 from kecs.controlplane.lifecycle import versioned
-from kecs.controlplane.records import Task
+from kecs.controlplane.records import Cluster, ContainerInstance, Task, TaskDefinition
+from kecs.controlplane.records.tasks import TaskStatus
 from kecs.controlplane.runtime import Sighting
 from kecs.controlplane.state import State
 
-FARGATE = "FARGATE"
+type Json = dict[str, Any]
+
+FARGATE: Final = "FARGATE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a task needs of a machine."""
+
+    cpu: int
+    memory: int
+    ports: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """Of the machine, by protocol: tcp and udp."""
+    group: str
+    constraints: tuple[Json, ...] = ()
+    strategy: tuple[Json, ...] = ()
+
+    @classmethod
+    def of(cls, task: Task, definition: TaskDefinition) -> "Need":
+        """Return what a new task needs."""
+        return cls(
+            cpu=int(task.cpu or 0),
+            memory=int(task.memory or 0),
+            ports={protocol: frozenset(_ports(definition, protocol)) for protocol in ("tcp", "udp")},
+            group=task.group,
+            constraints=(*(definition.document.get("placementConstraints") or ()), *task.placement_constraints),
+            strategy=task.placement_strategy,
+        )
+
+
+def _ports(definition: TaskDefinition, protocol: str) -> Iterable[int]:
+    """Yield the ports that a task takes of its machine; those that its machine chooses are none."""
+    if definition.network_mode not in {"bridge", "host"}:
+        return
+    for container in definition.containers:
+        for port in container.get("portMappings") or ():
+            fixed = port.get("hostPort") or (port.get("containerPort") if definition.network_mode == "host" else 0)
+            if fixed and (port.get("protocol") or "tcp") == protocol:
+                yield fixed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A container instance, and what is left of it."""
+
+    instance: ContainerInstance
+    cpu: int
+    memory: int
+    ports: Mapping[str, frozenset[int]]
+    """Taken ones, by protocol."""
+    groups: Counter[str]
+    """Tasks by group."""
+    attributes: Mapping[str, str]
+
+    @classmethod
+    def of(cls, state: State, instance: ContainerInstance) -> "Room":
+        """Return what tasks leave of an instance."""
+        left = {one["name"]: one for one in remaining(state, instance)}
+        live = [one for one in state.tasks_of_instance(instance.arn) if one.last_status is not TaskStatus.STOPPED]
+        taken = {"tcp": "PORTS", "udp": "PORTS_UDP"}
+        return cls(
+            instance=instance,
+            cpu=left.get("CPU", {}).get("integerValue", 0),
+            memory=left.get("MEMORY", {}).get("integerValue", 0),
+            ports={
+                protocol: frozenset(int(port) for port in left.get(name, {}).get("stringSetValue") or ())
+                for protocol, name in taken.items()
+            },
+            groups=Counter(one.group for one in live),
+            attributes={one["name"]: one["value"] or "" for one in attributes_of(state, instance)},
+        )
+
+    def without(self, need: Need) -> "Room":
+        """Return what is left when one more task is there."""
+        return replace(
+            self,
+            cpu=self.cpu - need.cpu,
+            memory=self.memory - need.memory,
+            ports={protocol: taken | need.ports.get(protocol, frozenset()) for protocol, taken in self.ports.items()},
+            groups=self.groups + Counter([need.group]),
+        )
+
+
+def rooms(state: State, cluster: Cluster) -> list[Room]:
+    """Return the container instances of a cluster that tasks may be placed on."""
+    return [Room.of(state, one) for one in state.instances_of_cluster(cluster.arn) if one.status == "ACTIVE"]
+
+
+def _meets(room: Room, constraint: Json, need: Need) -> bool:
+    if constraint["type"] == "distinctInstance":
+        return not room.groups[need.group]
+    facts = {f"attribute:{name}": (value,) for name, value in room.attributes.items()}
+    instance = room.instance
+    own = {"ec2InstanceId": (instance.ec2_instance_id,), "agentConnected": (str(instance.agent_connected).lower(),)}
+    return query(constraint.get("expression", ""))(facts | own | {"task:group": tuple(room.groups)})
+
+
+_OBSTACLES: Final[tuple[tuple[str, Callable[[Room, Need], bool]], ...]] = (
+    ("AGENT", lambda room, _: not room.instance.agent_connected),
+    ("RESOURCE:CPU", lambda room, need: need.cpu > room.cpu),
+    ("RESOURCE:MEMORY", lambda room, need: need.memory > room.memory),
+    (
+        "RESOURCE:PORTS",
+        lambda room, need: any(ports & room.ports.get(protocol, frozenset()) for protocol, ports in need.ports.items()),
+    ),
+    ("ATTRIBUTE", lambda room, need: not all(_meets(room, one, need) for one in need.constraints)),
+)
+"""Why a task can't be on an instance, as a failure of RunTask says it."""
+
+
+def obstacle(room: Room, need: Need) -> str:
+    """Return the first reason why a task can't be on an instance; empty where it can."""
+    return next((reason for reason, holds in _OBSTACLES if holds(room, need)), "")
+
+
+def place(found: Sequence[Room], need: Need) -> tuple[Room | None, list[Json]]:
+    """Return the instance for a task; where there is none, why each of them is not."""
+    reasons = [(room, obstacle(room, need)) for room in found]
+    free = [room for room, reason in reasons if not reason]
+    if not free:
+        return None, [{"arn": room.instance.arn, "reason": reason} for room, reason in reasons]
+    strategy = need.strategy or ({"type": "spread", "field": "instanceId"},)
+    return min(free, key=lambda room: [_cost(one, room, found, need) for one in strategy]), []
+
+
+def _cost(strategy: Json, room: Room, found: Sequence[Room], need: Need) -> float:
+    """Return how much a strategy is against an instance."""
+    by = strategy.get("field", "")
+    if strategy["type"] == "binpack":
+        return room.memory if by == "memory" else room.cpu
+    if strategy["type"] == "random":
+        return 0
+    of = [one for one in found if _domain(one, by) == _domain(room, by)]
+    tasks = sum(one.groups[need.group] for one in of)
+    return tasks + sum(one.groups.total() for one in of) / 1e6  # among equals, the one with the fewest tasks at all
+
+
+def _domain(room: Room, by: str) -> str:
+    return room.instance.arn if by in {"instanceId", "host"} else room.attributes.get(by.removeprefix("attribute:"), "")
 
 
 def seen_on(task: Task, sighting: Sighting | None, state: State) -> Task:
     """Return a task with the container instance that it was seen on; Fargate's tasks have none."""
-    if sighting is None or not sighting.node or task.launch_type == FARGATE:
+    if sighting is None or not sighting.node or task.launch_type == FARGATE or task.last_status is TaskStatus.STOPPED:
         return task
     instances = (one for one in state.instances_of_cluster(task.cluster_arn) if one.node == sighting.node)
     instance = next(instances, None)
