@@ -137,6 +137,12 @@ class ServiceLab:
     def ended(self, task: Task) -> Task:
         return replace(task, last_status=TaskStatus.STOPPED, stopped_at=self.api.now)
 
+    def with_health(self, task: Task, health: Health) -> Task:
+        return replace(task, health=health)
+
+    def with_status(self, task: Task, status: TaskStatus) -> Task:
+        return replace(task, last_status=status)
+
     def fail(self, *tasks: Task, name: str = "web", code: StopCode = StopCode.TASK_FAILED_TO_START) -> None:
         """Have tasks end by themselves, all that start of a service where none is named."""
         failing = tasks or [one for one in self.wanted(name) if one.last_status is not TaskStatus.RUNNING]

@@ -31,34 +31,37 @@ def order(draft: Draft, task: Task) -> tuple[bool, int, Fitness, float]:
 
 
 def _stop_not_needed(draft: Draft) -> None:
-    """Stop tasks of older deployments, and those above what is wanted, down to the minimum of healthy ones."""
-    wanted = draft.service.desired_count
+    """Stop what is not needed, down to the minimum of healthy tasks."""
     live = [one for one in draft.live if one.last_status in PRESENT]
-    own = [one for one in live if one.deployment_id == draft.primary.id]
-    if draft.primary.rollout is Rollout.FAILED:
-        surplus = len(live) - wanted
-    else:
-        surplus = len(live) - len(own) + max(len(own) - wanted, 0)
-    if surplus <= 0:
-        return
-    budget = sum(is_relied_on(draft, one) for one in live) - limits.least(
-        wanted, draft.service.deployment_configuration
-    )
-    too_many_own = len(own) - wanted
+    healthy = sum(is_relied_on(draft, one) for one in live)
+    budget = healthy - limits.least(draft.service.desired_count, draft.service.deployment_configuration)
     stopped: list[Task] = []
-    for task in sorted(live, key=lambda one: order(draft, one)):
-        if len(stopped) == surplus:
-            break
-        is_own = task.deployment_id == draft.primary.id
-        if (is_own and too_many_own <= 0) or draft.is_protected(task):
-            continue
+    for task in sorted(_not_needed(draft, live), key=lambda one: order(draft, one)):
         if is_relied_on(draft, task):
             if budget <= 0:
                 continue
             budget -= 1
-        too_many_own -= is_own
         stopped.append(task)
     draft.stop(stopped)
+
+
+def _not_needed(draft: Draft, live: list[Task]) -> list[Task]:
+    """Return what may go: older deployments' tasks, and the primary one's beyond what is wanted.
+
+    Its unhealthy tasks stay until others are healthy in their place. A deployment that failed takes nobody's place.
+    """
+    wanted = draft.service.desired_count
+    free = sorted((one for one in live if not draft.is_protected(one)), key=lambda one: order(draft, one))
+    if draft.primary.rollout is Rollout.FAILED:
+        return free[: max(len(live) - wanted, 0)]
+    own = [one for one in live if one.deployment_id == draft.primary.id]
+    fit = [one for one in own if draft.fitness(one) is not Fitness.UNHEALTHY]
+    are_replaced = sum(draft.fitness(one) is Fitness.HEALTHY for one in own) >= wanted
+    return [
+        *(one for one in free if one not in own),
+        *[one for one in free if one in fit][: max(len(fit) - wanted, 0)],
+        *(one for one in free if one in own and one not in fit and are_replaced),
+    ]
 
 
 def is_relied_on(draft: Draft, task: Task) -> bool:
@@ -87,16 +90,14 @@ def _start_missing(draft: Draft) -> None:
 
 
 def _stop_unhealthy_for_room(draft: Draft) -> None:
-    """Stop one unhealthy task where its replacement has no room beside it. AWS does so one by one, too."""
-    wanted = draft.service.desired_count
-    if len(draft.present) < limits.most(wanted, draft.service.deployment_configuration):
+    """Stop one unhealthy task where its replacement has no room beside it: one by one, as AWS does."""
+    most = limits.most(draft.service.desired_count, draft.service.deployment_configuration)
+    if len(draft.present) < most or len(draft.present) != len(draft.live):
         return
-    if any(one for one in draft.present if one not in draft.live):
+    own = [one for one in draft.live if one.deployment_id == draft.primary.id]
+    if any(draft.fitness(one) in {Fitness.STARTING, Fitness.SETTLING} for one in own):
         return
-    unhealthy = [
-        one for one in draft.live if one.deployment_id == draft.primary.id and draft.fitness(one) is Fitness.UNHEALTHY
-    ]
-    draft.stop(unhealthy[:1])
+    draft.stop([one for one in own if draft.fitness(one) is Fitness.UNHEALTHY][:1])
 
 
 def _say_when_blocked(draft: Draft) -> None:

@@ -39,7 +39,7 @@ def begin(service: Service, definition: TaskDefinition, *, find: Lookup, now: da
     revision = _revision(service, definition, now=now, ids=ids)
     scope, names = _names(service)
     rollout = ServiceDeployment(
-        arn=arn(scope, "service-deployment", *names, ids.hex32()[:21]),
+        arn=arn(scope, "service-deployment", *names, ids.hex32()[-21:]),
         service_arn=service.arn,
         cluster_arn=service.cluster_arn,
         status=IN_PROGRESS,
