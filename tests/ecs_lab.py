@@ -105,22 +105,34 @@ class EcsLab:
         self, operation: str, params: Mapping[str, Any] | None = None, *, scope: Scope | None = None
     ) -> Outcome:
         """Call an operation with botocore's parameters, keep its changes, return its outcome."""
-        request = Request(
+        found = self.asked(self.request(operation, params or {}, scope=scope))
+        self.judge(operation, found)
+        self.store.apply(found.changes)
+        return found
+
+    def request(self, operation: str, params: Mapping[str, Any], *, scope: Scope | None = None) -> Request:
+        """Make a request of botocore's parameters."""
+        return Request(
             operation=operation,
-            params=parse(operation, plain(params or {})),
+            params=parse(operation, plain(params)),
             scope=scope or self.scope,
             principal_arn=PRINCIPAL,
             now=self.now,
             ids=self.ids,
         )
-        asked = self.operations.get(operation, refuse)
-        found = asked(request, self.state)
+
+    def asked(self, request: Request) -> Outcome:
+        """Ask an operation, and answer what it asks, until it has an outcome."""
+        operation = self.operations.get(request.operation, refuse)
+        found = operation(request, self.state)
         while isinstance(found, Ask):
             request = replace(request, answers={**request.answers, **self._learn(found)})
-            found = asked(request, self.state)
-        write(model().operations[operation].output, found.body, misfit)
-        self.store.apply(found.changes)
+            found = operation(request, self.state)
         return found
+
+    def judge(self, operation: str, outcome: Outcome) -> None:
+        """Fail for what the model has no room for."""
+        write(model().operations[operation].output, outcome.body, misfit)
 
     def _learn(self, ask: Ask) -> dict[Question, Any]:
         return {question: _raised(self.answers[question]) for question in ask.questions}

@@ -1,44 +1,43 @@
 """All operations of the API, by name; those that are not here are refused as the model allows. Pure."""
 
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
+from kecs.controlplane import (
+    account_settings,
+    agent,
+    attributes,
+    capacity_providers,
+    clusters,
+    container_instances,
+    definitions,
+    deployments,
+    services,
+    tagging,
+    task_sets,
+    tasks,
+)
 from kecs.controlplane.errors import ApiError, refused, unsupported
 from kecs.controlplane.operation import Operation, Outcome, Request
 from kecs.controlplane.state import State
 from kecs.controlplane.wire.model import model
 
-_MODULES: Final = (
-    "account_settings",
-    "attributes",
-    "capacity_providers",
-    "clusters",
-    "container_instances",
-    "agent",
-    "definitions",
-    "deployments",
-    "services",
-    "tagging",
-    "task_sets",
-    "tasks",
+PARTS: Final[tuple[Mapping[str, Operation], ...]] = (
+    account_settings.OPERATIONS,
+    agent.OPERATIONS,
+    attributes.OPERATIONS,
+    capacity_providers.OPERATIONS,
+    clusters.OPERATIONS,
+    container_instances.OPERATIONS,
+    definitions.OPERATIONS,
+    deployments.OPERATIONS,
+    services.OPERATIONS,
+    tagging.OPERATIONS,
+    task_sets.OPERATIONS,
+    tasks.OPERATIONS,
 )
 
-
-def _merged() -> dict[str, Operation]:
-    found: dict[str, Operation] = {}
-    for name in _MODULES:
-        if find_spec(f"kecs.controlplane.{name}") is not None:
-            more: Mapping[str, Operation] = getattr(import_module(f"kecs.controlplane.{name}"), "OPERATIONS", {})
-            twice = found.keys() & more.keys()
-            if twice:
-                raise RuntimeError(f"operations that two modules have: {sorted(twice)}")
-            found |= more
-    return found
-
-
-OPERATIONS: Final[Mapping[str, Operation]] = _merged()
+OPERATIONS: Final[Mapping[str, Operation]] = {name: operation for part in PARTS for name, operation in part.items()}
 
 
 def refusal(name: str) -> ApiError:
