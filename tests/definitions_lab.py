@@ -69,3 +69,16 @@ def assert_refused(document: Json, sentence: str) -> None:
     error = lab.refused("RegisterTaskDefinition", document)
     assert (error.code, error.message) == ("ClientException", sentence)
     assert lab.call("ListTaskDefinitionFamilies", {})["families"] == []
+
+
+def register(lab: EcsLab, document: Json | None = None, **members: Any) -> Json:
+    found: Json = lab.call("RegisterTaskDefinition", {**(document or definition()), **members})["taskDefinition"]
+    return found
+
+
+def three(lab: EcsLab) -> None:
+    """Revision 1 is inactive, 2 active, 3 inactive."""
+    for _ in range(3):
+        register(lab)
+    for revision in (1, 3):
+        lab.call("DeregisterTaskDefinition", {"taskDefinition": f"web:{revision}"})

@@ -7,7 +7,7 @@ from definitions_lab import assert_refused, case, container, definition, volume
 
 NETWORK = [
     *(
-        case(definition(container(**{member: value}), networkMode="awsvpc"), sentence, f"{member} with awsvpc")
+        case(definition({**container(), member: value}, networkMode="awsvpc"), sentence, f"{member} with awsvpc")
         for member, value, sentence in (
             ("links", ["db"], "Links are not supported when networkMode=awsvpc."),
             ("hostname", "web", "hostname is not supported on container when networkMode=awsvpc."),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
-from kecs.controlplane import definitions_checks, definitions_document, tagging
+from kecs.controlplane import definitions_checks, definitions_document, fields, tagging
 from kecs.controlplane.arns import arn
 from kecs.controlplane.errors import ApiError, invalid, refused
 from kecs.controlplane.operation import Operation, Outcome, Request, changed
@@ -77,6 +77,7 @@ def register(request: Request, state: State) -> Outcome:
     return Outcome(
         body={"taskDefinition": describe(made), "tags": tagging.to_wire(tags) if tags else None},
         changes=changed(made, counted),
+        warnings=fields.warnings(params),
     )
 
 

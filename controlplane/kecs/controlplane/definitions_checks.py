@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from kecs.controlplane import definitions_containers, definitions_fargate, definitions_relations
+from kecs.controlplane import definitions_containers, definitions_fargate, definitions_relations, fields
 from kecs.controlplane.definitions_containers import name_problems
 from kecs.controlplane.definitions_units import units
 from kecs.controlplane.errors import refused
@@ -62,6 +62,7 @@ def problems(params: Json) -> Iterator[str]:
         _roles(params),
         definitions_fargate.problems(params) if "FARGATE" in requires else (),
         _rest(params),
+        fields.refusals(params),
     )
 
 
