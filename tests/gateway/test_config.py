@@ -38,7 +38,7 @@ def test_it_travels_as_json() -> None:
         ({**LEAST, "profile": "x"}, "profile 'x' is unknown"),
         ({**LEAST, "accounts": ["x"]}, "accounts: "),
         ({**LEAST, "accounts": "x"}, "is no list of entries"),
-        ({**LEAST, "relay": 1}, "is no object of limits"),
+        ({**LEAST, "relay": {"requests_max": "1"}}, "is no whole number"),
         ({**LEAST, "relay": {"x": 1}}, "relay has no 'x'"),
         ([], "no JSON object but list"),
     ],

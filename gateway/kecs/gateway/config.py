@@ -1,13 +1,12 @@
 """What a gateway is told once, at its start. Plain data: it travels as one JSON object between processes."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Self
+from dataclasses import dataclass, field
+from typing import Self
 
 from kecs.aws.accounts import Accounts
 from kecs.aws.profiles import PROFILES, Profile
 from kecs.calls.endpoints import check_endpoint, is_loopback
+from kecs.core import told
 from kecs.core.errors import ConfigError
 from kecs.core.names import DEFAULT_REGION
 from kecs.relay.config import RelayConfig
@@ -64,53 +63,9 @@ class GatewayConfig:
 
     def to_json(self) -> str:
         """Spell it as one line that `from_json` reads."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return told.to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote; raise ConfigError for anything unknown or of the wrong type."""
-        try:
-            given = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"the gateway's configuration is no JSON: {error}") from error
-        if not isinstance(given, dict):
-            raise ConfigError(f"the gateway's configuration is no JSON object but {type(given).__name__}")
-        return cls.from_mapping(given)
-
-    @classmethod
-    def from_mapping(cls, given: Mapping[str, Any]) -> Self:
-        """Read values by their names; raise ConfigError for anything unknown or of the wrong type."""
-        known = [one.name for one in fields(cls)]
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            raise ConfigError(
-                f"the gateway's configuration has no {', '.join(map(repr, unknown))}", hint=f"it has {', '.join(known)}"
-            )
-        missing = [name for name in ("backend_host", "backend_port") if name not in given]
-        if missing:
-            raise ConfigError(f"the gateway's configuration lacks {', '.join(missing)}")
-        return cls(**{key: _typed(key, value) for key, value in given.items()})
-
-
-_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "backend_port": (int,),
-    "controlplane_port": (int,),
-    "backend_tls": (bool,),
-    "controlplane_tls": (bool,),
-    "drain_timeout_s": (int, float),
-}
-
-
-def _typed(key: str, value: Any) -> Any:
-    if key == "relay":
-        if not isinstance(value, dict):
-            raise ConfigError(f"relay {value!r} is no object of limits")
-        return RelayConfig.from_mapping(value)
-    if key == "accounts":
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise ConfigError(f"accounts {value!r} is no list of entries")
-        return tuple(value)
-    wanted = _TYPES.get(key, (str,))
-    if type(value) not in wanted:  # a bool is an int, but no port
-        raise ConfigError(f"{key} {value!r} is no {wanted[0].__name__}")
-    return value
+        return told.from_json(cls, text, what="the gateway's configuration")

@@ -1,0 +1,104 @@
+"""`python -m kecs.controlplane`: the control plane as a process, told what to do by one variable or by its starter.
+
+In a pod KECS_CONTROLPLANE_CONFIG holds the configuration as JSON. `kecs server` hands over listening sockets (--fd,
+--admin-fd), the configuration (--config-fd), and a pipe whose end is the control plane's too (--control-fd).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from typing import Final
+
+import uvloop
+
+from kecs.controlplane.clock import RealClock
+from kecs.controlplane.config import ControlPlaneConfig
+from kecs.controlplane.run import ControlPlane, NobodyElse, Sockets, complain, log_lines, opened, simulated, stopping
+from kecs.core.errors import ConfigError, KecsError, MachineError
+
+VARIABLE: Final = "KECS_CONTROLPLANE_CONFIG"
+_BACKLOG: Final = 4096
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m kecs.controlplane", description=__doc__)
+    parser.add_argument("--config-fd", type=int, help=f"holds the configuration; else {VARIABLE} does")
+    parser.add_argument("--listen", metavar="HOST:PORT", default="*:8080", help="of the API (default: %(default)s)")
+    parser.add_argument("--admin", metavar="HOST:PORT", default="*:8081", help="of the admin port (%(default)s)")
+    parser.add_argument("--fd", type=int, help="a listening socket for the API")
+    parser.add_argument("--admin-fd", type=int, help="a listening socket for the admin port")
+    parser.add_argument("--control-fd", type=int, help="its end of file is ours")
+    parser.add_argument("--ready-fd", type=int, help="gets a line once calls are answered")
+    return parser.parse_args()
+
+
+def _config(descriptor: int | None) -> ControlPlaneConfig:
+    if descriptor is not None:
+        with os.fdopen(descriptor) as file:
+            return ControlPlaneConfig.from_json(file.read())
+    return ControlPlaneConfig.from_json(os.environ.get(VARIABLE) or "{}")
+
+
+def _listener(descriptor: int | None, address: str) -> socket.socket:
+    """Listen on HOST:PORT; `*` is every address of every family that there is."""
+    if descriptor is not None:
+        return socket.socket(fileno=descriptor)
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise ConfigError(f"{address!r} is not HOST:PORT", hint="e.g. *:8080")
+    host = host.strip("[]") if host != "*" else ("::" if socket.has_dualstack_ipv6() else "0.0.0.0")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::")
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise MachineError(f"{address} can't be listened on: {reason}", hint="is another server there?") from error
+
+
+async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, sockets: Sockets) -> None:
+    async with stopping() as stop:
+        if options.control_fd is not None:
+            _follow(options.control_fd, stop)
+        with opened(config) as store:
+            plane = ControlPlane(
+                config, store, simulated(config, store, RealClock()), answers=NobodyElse(), log=log_lines()
+            )
+            await plane.serve(sockets, stop, lambda: _say_ready(options.ready_fd))
+
+
+def _follow(control_fd: int, stop: asyncio.Event) -> None:
+    """End when nobody holds the control pipe's other end any more."""
+    loop = asyncio.get_running_loop()
+
+    def readable() -> None:
+        if not os.read(control_fd, 4096):
+            loop.remove_reader(control_fd)
+            stop.set()
+
+    loop.add_reader(control_fd, readable)
+
+
+def _say_ready(descriptor: int | None) -> None:
+    if descriptor is not None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(descriptor, b'{"ready":true}\n')
+        os.close(descriptor)
+
+
+def main() -> None:
+    """Serve until SIGTERM, SIGINT, or the end of the control pipe."""
+    options = _arguments()
+    try:
+        config = _config(options.config_fd)
+        sockets = (_listener(options.fd, options.listen), _listener(options.admin_fd, options.admin))
+        uvloop.run(_serve(config, options, sockets))
+    except KecsError as error:
+        complain(error.message, error.hint)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

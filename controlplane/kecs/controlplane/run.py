@@ -1,0 +1,284 @@
+"""The control plane put together: store, API, reconciler, runtime, admin port, on one loop. An edge.
+
+What ends it lets requests finish first, then writes what waits. Tasks go on: their runtime is only let go of.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+
+from kecs.aws.accounts import Accounts
+from kecs.controlplane import neighbours
+from kecs.controlplane.admin import Admin
+from kecs.controlplane.api import Answers, App, Told
+from kecs.controlplane.clock import Clock, RealClock
+from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig, RuntimeKind
+from kecs.controlplane.container_instances import kept_instances
+from kecs.controlplane.health import Component
+from kecs.controlplane.ids import RandomIds
+from kecs.controlplane.metrics import CallTally, Measured, census, render
+from kecs.controlplane.reconciler import Keeping, Reconciler, launches
+from kecs.controlplane.runtime import Runtime
+from kecs.controlplane.simulated import SimulatedRuntime, nodes
+from kecs.controlplane.state import Changes
+from kecs.controlplane.store import Store
+from kecs.controlplane.wire.requests import Identity
+from kecs.core.errors import MachineError
+
+_KEEP_ALIVE_S: Final = 600
+_LOG_FD: Final = 2
+
+type Sockets = tuple[socket.socket, socket.socket]
+"""Those that listen: the API's and the admin port's."""
+type Log = Callable[[str, Mapping[str, Any]], None]
+
+
+def log_lines(descriptor: int = _LOG_FD, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Log:
+    """Return what writes events as JSON lines. A reader that went away is nobody's loss."""
+
+    def log(event: str, facts: Mapping[str, Any]) -> None:
+        moment = now().isoformat(timespec="milliseconds").removesuffix("+00:00")
+        line = json.dumps({"time": f"{moment}Z", "event": event, **facts}, default=str)
+        with contextlib.suppress(OSError):
+            os.write(descriptor, line.encode() + b"\n")
+
+    return log
+
+
+class ControlPlane:
+    """See the module. It belongs to one loop."""
+
+    def __init__(
+        self,
+        config: ControlPlaneConfig,
+        store: Store,
+        runtime: Runtime,
+        *,
+        answers: Answers,
+        log: Log,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = config
+        self.store, self.runtime = store, runtime
+        self._log = log
+        self._began = time.monotonic()
+        self._tally = CallTally()
+        self._draining = False
+        clock = clock or RealClock()
+        self.reconciler = Reconciler(store, runtime, clock=clock, ids=RandomIds(), log=log, keepers=(_instances,))
+        identity = Identity(accounts=Accounts.parse(config.accounts), account=config.account, region=config.region)
+        self.api = App(store, answers, identity=identity, now=clock.now, told=self._told)
+        self.admin = Admin(
+            components=self.components,
+            neighbours=self.neighbours,
+            unready=self._unready,
+            metrics=lambda: render(self.measured()),
+            settings=config.described,
+            uptime_s=lambda: time.monotonic() - self._began,
+            version=importlib.metadata.version("kecs"),
+        )
+
+    # what is told
+
+    def _told(self, told: Told) -> None:
+        self._tally.add(told.operation or "unknown", told.code, told.duration_s)
+        if told.error is not None:
+            self._log("internal_error", _facts(told) | {"error": repr(told.error)})
+        elif told.misfits:
+            self._log("misfit", _facts(told) | {"what": list(told.misfits)})
+        elif told.warnings:
+            self._log("warned", _facts(told) | {"what": list(told.warnings)})
+
+    def components(self) -> list[Component]:
+        """Say how the parts of this process are."""
+        store, reconciler = self.store.health(), self.reconciler.health()
+        errors = dict(reconciler.errors)
+        runtime_error = errors.pop("runtime", "") or str(getattr(self.runtime, "failure", ""))
+        last = store.last_write_s
+        return [
+            Component(
+                name="store",
+                ok=store.ok,
+                latency_ms=None if last is None else last * 1000,
+                error=store.error,
+                details={"path": store.path, "commits": store.commits, "waiting": store.waiting},
+            ),
+            Component(
+                name="runtime",
+                ok=reconciler.synced and not runtime_error,
+                required=False,
+                error=runtime_error or ("" if reconciler.synced else "it has not told yet what runs"),
+                details={"kind": reconciler.runtime},
+            ),
+            Component(
+                name="reconciler",
+                ok=not errors,
+                required=False,
+                error="; ".join(f"{name}: {error}" for name, error in errors.items()),
+                details={"waiting": reconciler.waiting, "counts": dict(reconciler.counts)},
+            ),
+        ]
+
+    async def neighbours(self) -> Sequence[Component]:
+        """Ask those beside us how they are."""
+        asked = [
+            neighbours.look(name, url, "/_kecs/health")
+            for name, url in (("emulator", self.config.emulator), ("gateway", self.config.gateway))
+            if url
+        ]
+        return await asyncio.gather(*asked)
+
+    def measured(self) -> Measured:
+        """Return all counts as they are now."""
+        store, reconciler = self.store.health(), self.reconciler.health()
+        tasks, services, records = census(self.store.state)
+        gauges = {
+            "store_waiting": store.waiting,
+            "reconciler_waiting": reconciler.waiting,
+            "reconciler_synced": int(reconciler.synced),
+        }
+        return Measured(
+            calls=self._tally,
+            tasks=tasks,
+            services=services,
+            records=records,
+            gauges=gauges if store.last_write_s is None else gauges | {"store_last_write_seconds": store.last_write_s},
+            counters={"store_commits": store.commits, "store_transactions": store.transactions},
+            reconciler=reconciler.counts,
+        )
+
+    def _unready(self) -> str:
+        if self._draining:
+            return "it ends"
+        return "" if self.store.health().ok else f"the store can't keep changes: {self.store.health().error}"
+
+    # life
+
+    async def serve(self, sockets: Sockets, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Serve until `stop` is set; then let requests finish."""
+        servers = [_Server(_settings(app, self.config)) for app in (self.api, self.admin)]
+        reconciling = asyncio.create_task(self.reconciler.run())
+        serving = [
+            asyncio.create_task(server.serve(sockets=[sock])) for server, sock in zip(servers, sockets, strict=True)
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.gather(*(server.begun.wait() for server in servers))
+            ready()
+            done, _ = await asyncio.wait((stopping, reconciling, *serving), return_when=asyncio.FIRST_COMPLETED)
+            self._draining = True
+            for server in servers:
+                server.should_exit = True
+            await asyncio.gather(*serving)
+            for task in done - {stopping}:
+                task.result()  # what ended by itself has failed
+        finally:
+            for task in (stopping, reconciling, *serving):
+                task.cancel()
+            await asyncio.gather(stopping, reconciling, *serving, return_exceptions=True)
+            await self.runtime.close()
+
+
+def _instances(keeping: Keeping) -> Changes:
+    """Keep the runtime's machines as container instances of every cluster."""
+    return kept_instances(keeping.state, keeping.nodes, synced=keeping.synced, now=keeping.now, ids=keeping.ids)
+
+
+def _facts(told: Told) -> dict[str, Any]:
+    return {"operation": told.operation, "status": told.status, "request_id": told.request_id}
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process, and says when it serves."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.begun = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.begun.set()
+
+
+def _settings(app: Any, config: ControlPlaneConfig) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(config.drain_timeout_s)),
+    )
+
+
+class NobodyElse:
+    """Answers for other services where there are none."""
+
+    async def answer(self, question: Any, request: Any) -> Any:  # noqa: ARG002 - the protocol's
+        """Know nothing."""
+        return None
+
+
+def opened(config: ControlPlaneConfig) -> Store:
+    """Open the state; make its directory."""
+    if config.data != IN_MEMORY:
+        directory = Path(config.data).parent
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise MachineError(f"{directory} can't be made: {reason}", hint="name another with --data-dir") from error
+    return Store.open(config.data)
+
+
+def kind_of(config: ControlPlaneConfig, environ: Mapping[str, str]) -> RuntimeKind:
+    """Say which runtime `auto` means."""
+    if config.runtime is not RuntimeKind.AUTO:
+        return config.runtime
+    around = config.kubeconfig or environ.get("KUBERNETES_SERVICE_HOST")
+    return RuntimeKind.KUBERNETES if around else RuntimeKind.SIMULATED
+
+
+def simulated(config: ControlPlaneConfig, store: Store, clock: Clock) -> Runtime:
+    """Return the runtime without a cluster."""
+    return SimulatedRuntime(clock, known=partial(launches, store.state), machines=nodes(config.region))
+
+
+@asynccontextmanager
+async def stopping() -> AsyncIterator[asyncio.Event]:
+    """Yield what SIGTERM and SIGINT set."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def complain(message: str, hint: str) -> None:
+    """Tell why the process ends."""
+    sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
