@@ -16,16 +16,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from ecs_lab import NOW, PRINCIPAL, SCOPE, FakeIds, told_body
+from ecs_lab import NOW, PRINCIPAL, SCOPE, EcsLab, FakeIds, told_body
 
 from kecs.controlplane import lifecycle
 from kecs.controlplane.clock import SteppedClock
+from kecs.controlplane.container_instances import kept_instances
 from kecs.controlplane.operation import Ask, Outcome, Request
 from kecs.controlplane.operations import OPERATIONS
 from kecs.controlplane.reconciler import Keeper, Reconciler, launches
 from kecs.controlplane.records import Cluster, Task, TaskDefinition
 from kecs.controlplane.records.tasks import ContainerStatus, Health, Registration, StopCode, TaskStatus
-from kecs.controlplane.runtime import ContainerSighting, Runtime, Sighting
+from kecs.controlplane.runtime import ContainerSighting, Node, Runtime, Sighting
 from kecs.controlplane.simulated import SimulatedRuntime
 from kecs.controlplane.simulated_life import Delays
 from kecs.controlplane.state import Changes
@@ -38,6 +39,52 @@ type Json = dict[str, Any]
 STEM = f"arn:aws:ecs:{SCOPE.region}:{SCOPE.account}"
 CLUSTER = Cluster(arn=f"{STEM}:cluster/default", name="default", created_at=NOW)
 NETWORK: Json = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": [], "assignPublicIp": "DISABLED"}}
+
+
+FARGATE: Json = {"launchType": "FARGATE", "networkConfiguration": NETWORK}
+
+
+def node(name: str, **fields: Any) -> Node:
+    said: Json = {"cpu": 1024, "memory": 2048, "attributes": {"ecs.availability-zone": "us-east-1a"}, **fields}
+    return Node(name=name, **said)
+
+
+def tasks_api() -> EcsLab:
+    """A cluster with a definition for Fargate (web) and one for machines (job)."""
+    found = EcsLab()
+    found.call("CreateCluster", {"clusterName": "default", "capacityProviders": ["FARGATE", "FARGATE_SPOT"]})
+    register(
+        found,
+        "web",
+        {"name": "app", "image": "app:1"},
+        {"name": "side", "image": "side:1", "essential": False},
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        tags=[{"key": "of", "value": "definition"}],
+    )
+    register(found, "job", {"name": "app", "image": "app:1", "cpu": 512, "memory": 256, "portMappings": []})
+    return found
+
+
+def register(lab: EcsLab, family: str, *containers: Json, **members: Any) -> str:
+    params = {"family": family, "containerDefinitions": list(containers), **members}
+    return str(lab.call("RegisterTaskDefinition", params)["taskDefinition"]["taskDefinitionArn"])
+
+
+def machines(lab: EcsLab, *nodes: Node) -> list[str]:
+    """Give the cluster machines; return the ARNs of their container instances."""
+    known = {one.name: one for one in nodes}
+    lab.store.apply(kept_instances(lab.state, known, synced=True, now=lab.now, ids=lab.ids))
+    return [one.arn for one in lab.state.instances_of_cluster(f"{STEM}:cluster/default")]
+
+
+def run_task(lab: EcsLab, family: str = "web", **params: Any) -> list[Json]:
+    said = {**(FARGATE if family == "web" else {}), **params, "taskDefinition": family}
+    answer = lab.call("RunTask", said)
+    assert answer["failures"] == []
+    return list(answer["tasks"])
 
 
 def container(name: str, *needs: tuple[str, str], **members: Any) -> Json:

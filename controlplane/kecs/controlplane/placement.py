@@ -135,19 +135,17 @@ def place(found: Sequence[Room], need: Need) -> tuple[Room | None, list[Json]]:
     if not free:
         return None, [{"arn": room.instance.arn, "reason": reason} for room, reason in reasons]
     strategy = need.strategy or ({"type": "spread", "field": "instanceId"},)
-    return min(free, key=lambda room: [_cost(one, room, found, need) for one in strategy]), []
+    return min(free, key=lambda room: (*(_cost(one, room, found, need) for one in strategy), room.groups.total())), []
 
 
-def _cost(strategy: Json, room: Room, found: Sequence[Room], need: Need) -> float:
+def _cost(strategy: Json, room: Room, found: Sequence[Room], need: Need) -> int:
     """Return how much a strategy is against an instance."""
     by = strategy.get("field", "")
     if strategy["type"] == "binpack":
         return room.memory if by == "memory" else room.cpu
     if strategy["type"] == "random":
         return 0
-    of = [one for one in found if _domain(one, by) == _domain(room, by)]
-    tasks = sum(one.groups[need.group] for one in of)
-    return tasks + sum(one.groups.total() for one in of) / 1e6  # among equals, the one with the fewest tasks at all
+    return sum(one.groups[need.group] for one in found if _domain(one, by) == _domain(room, by))
 
 
 def _domain(room: Room, by: str) -> str:
