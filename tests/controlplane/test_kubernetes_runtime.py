@@ -41,6 +41,9 @@ class Fetched:
             raise ResolveError(self.missing)
         return self.resolved
 
+    def close(self) -> None:
+        pass
+
 
 @dataclass
 class Lab:

@@ -53,7 +53,7 @@ def of_pod(launch: Launch) -> Json:
         spec["nodeSelector"] = selector
     if affinity := _affinity(launch):
         spec["affinity"] = affinity
-    if spread := list(_spread(launch)):
+    if not launch.task.node and (spread := list(_spread(launch))):
         spec["topologySpreadConstraints"] = spread
     return spec
 
@@ -72,25 +72,25 @@ def _constraints(launch: Launch) -> list[Json]:
 
 
 def _affinity(launch: Launch) -> Json:
-    affinity: Json = {}
-    terms: list[Json] = [{}]
-    for one in _constraints(launch):
-        if one["type"] == "memberOf":
-            found = parse(one["expression"])
-            terms = [
-                {"matchExpressions": [*before.get("matchExpressions", ()), *more]}
-                for before, more in product(terms, found)
-            ]
+    """Return on which nodes. Where the control plane has chosen one, it has obeyed all constraints in doing so."""
     if launch.task.node:
         field = {"key": "metadata.name", "operator": "In", "values": [launch.task.node]}
-        terms = [{**term, "matchFields": [field]} for term in terms]
+        return _required([{"matchFields": [field]}])
+    affinity: Json = {}
+    terms: list[list[Json]] = [[]]
+    for one in _constraints(launch):
+        if one["type"] == "memberOf":
+            terms = [[*before, *more] for before, more in product(terms, parse(one["expression"]))]
     if any(terms):
-        required = {"nodeSelectorTerms": terms}
-        affinity["nodeAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": required}
+        affinity |= _required([{"matchExpressions": term} for term in terms])
     if any(one["type"] == "distinctInstance" for one in _constraints(launch)):
         term = {"labelSelector": {"matchLabels": _group(launch)}, "topologyKey": HOSTNAME}
         affinity["podAntiAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
     return affinity
+
+
+def _required(terms: list[Json]) -> Json:
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 
 def _group(launch: Launch) -> dict[str, str]:

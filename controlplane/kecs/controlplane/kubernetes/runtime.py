@@ -55,6 +55,10 @@ class Resolver(Protocol):
         """Fetch everything that a task's definition only names. Raise ResolveError where it can't be had."""
         ...
 
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
 
 class Follower(Protocol):
     """What is told of every pod: who sends its logs on."""
@@ -324,5 +328,6 @@ class KubernetesRuntime:
         if self._follower is not None:
             await self._follower.close()
         await asyncio.gather(*self._opening, return_exceptions=True)
+        self._resolver.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._kube.close()
