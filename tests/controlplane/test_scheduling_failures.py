@@ -161,7 +161,7 @@ def test_while_a_rollback_goes_on_there_is_nothing_to_roll_back_to() -> None:
 @pytest.mark.parametrize(("resets", "left"), [(True, 1), (False, 3)])
 def test_a_healthy_task_sets_failures_back_unless_they_are_to_add_up(resets: bool, left: int) -> None:  # noqa: FBT001 - a table
     lab = ServiceLab()
-    breaker = {"enable": True, "rollback": False, "resetOnHealthyTask": resets}
+    breaker: dict[str, Any] = {"enable": True, "rollback": False, "resetOnHealthyTask": resets}
     breaker |= {"thresholdConfiguration": {"type": "COUNT", "value": 100}}
     lab.create(desired=3, deploymentConfiguration={"deploymentCircuitBreaker": breaker})
     lab.turn()

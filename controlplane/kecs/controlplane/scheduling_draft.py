@@ -76,7 +76,7 @@ class Draft:
         if task.last_status is not TaskStatus.RUNNING:
             return Fitness.STARTING
         began = task.started_at or task.created_at
-        if task.health is Health.UNHEALTHY:
+        if task.health is Health.UNHEALTHY or task.unhealthy_in:
             grace = began + timedelta(seconds=self.service.health_check_grace_period_s or 0)
             if grace <= self.now:
                 return Fitness.UNHEALTHY
@@ -143,11 +143,12 @@ class Draft:
         """Have tasks end: the unhealthy ones for that, the others because the service is scaled."""
         ids = []
         for task in stopped:
-            unhealthy = self.fitness(task) is Fitness.UNHEALTHY
-            scaled = f"Scaling activity initiated by (deployment {task.deployment_id})"
-            if unhealthy:
+            reason = f"Scaling activity initiated by (deployment {task.deployment_id})"
+            if self.fitness(task) is Fitness.UNHEALTHY and task.unhealthy_in:
+                reason = f"Task failed ELB health checks in (target-group {task.unhealthy_in})"
+            elif self.fitness(task) is Fitness.UNHEALTHY:
                 self.tell(events.failed_health_checks(task.id), task_set=task_set)
-            reason = "Task failed container health checks" if unhealthy else scaled
+                reason = "Task failed container health checks"
             self._tasks[task.arn] = lifecycle.stop(task, StopCode.SERVICE_SCHEDULER_INITIATED, reason, self.now)
             ids.append(task.id)
         if ids:

@@ -142,6 +142,10 @@ class Task:
     """A runtime has told of it: when nothing is told any more, it is gone, and is not launched again."""
     registration: Registration = Registration.NONE
     """Written by what registers targets; a task whose containers may be stopped has NONE or GONE."""
+    targets: tuple[Json, ...] = ()
+    """Where it is registered: targetGroupArn, id and port of each."""
+    unhealthy_in: str = ""
+    """ARN of a target group whose load balancer finds it unhealthy."""
     accounted: bool = False
     """Its service's scheduler has seen that it stopped: a failure counts once."""
     protected: bool = False
