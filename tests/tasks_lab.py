@@ -219,7 +219,7 @@ class Rig:
 
     async def settle(self) -> None:
         """Let all happen that happens now."""
-        for _ in range(10):
+        for _ in range(60):
             await asyncio.sleep(0)
             await self.store.committed()
 

@@ -77,6 +77,14 @@ def launches(state: State) -> Iterator[Launch]:
             yield Launch(task=task, definition=definition, cluster=cluster)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What fails, until it goes well again."""
+
+    error: str = ""
+    in_a_row: int = 0
+
+
 class Reconciler:
     """What makes true what the records want."""
 
@@ -98,8 +106,7 @@ class Reconciler:
         self._tasks, self._services = Agenda(), Agenda()
         self._keep, self._keep_at = True, clock.now()
         self._awake = asyncio.Event()
-        self._errors: dict[str, str] = {}
-        self._in_a_row: Counter[str] = Counter()
+        self._faults: dict[tuple[str, str], Fault] = {}
         self._counts: Counter[str] = Counter()
 
     @property
@@ -109,7 +116,8 @@ class Reconciler:
 
     def health(self) -> ReconcilerHealth:
         """Say how it goes."""
-        errors = self._errors | ({"orders": self._orders.error} if self._orders.error else {})
+        errors = {component: fault.error for (component, _), fault in self._faults.items()}
+        errors |= {"orders": self._orders.error} if self._orders.error else {}
         return ReconcilerHealth(
             runtime=self._runtime.name,
             ok=self._sighted.synced and not errors,
@@ -187,8 +195,7 @@ class Reconciler:
         try:
             await self._store.commit(changes)
         except ApiError as error:  # what had been applied is taken back, and that is told as a change
-            self._failed("store", error)
-            await self._clock.sleep_until(self._clock.now() + retry(self._in_a_row["store"]))
+            await self._clock.sleep_until(self._clock.now() + self._failed("store", error))
         else:
             self._went_well("store")
 
@@ -207,15 +214,14 @@ class Reconciler:
         put: list[Record] = []
         for arn in arns:
             task = self._store.state.get(Task, arn)
-            if task is None:
-                continue
             try:
-                found = self._advanced(task, now)
+                found = task if task is None else self._advanced(task, now)
             except Exception as error:  # noqa: BLE001 - one task's fault must not stop the others
-                self._failed("tasks", error, task=arn)
-                self._tasks.at(arn, now + retry(self._in_a_row["tasks"]))
+                self._tasks.at(arn, now + self._failed("tasks", error, arn))
                 continue
-            self._went_well("tasks")
+            self._went_well("tasks", arn)
+            if task is None or found is None:
+                continue
             if found is not task:
                 put.append(found)
                 self._tell(task, found)
@@ -244,15 +250,12 @@ class Reconciler:
         changes = Changes()
         for arn in arns:
             service = self._store.state.get(Service, arn)
-            if service is None:
-                continue
             try:
-                changes |= self._schedule(service, now)
+                changes |= Changes() if service is None else self._schedule(service, now)
             except Exception as error:  # noqa: BLE001 - one service's fault must not stop the others
-                self._failed("services", error, service=arn)
-                self._services.at(arn, now + retry(self._in_a_row["services"]))
+                self._services.at(arn, now + self._failed("services", error, arn))
             else:
-                self._went_well("services")
+                self._went_well("services", arn)
         return changes
 
     def _schedule(self, service: Service, now: datetime) -> Changes:
@@ -276,9 +279,9 @@ class Reconciler:
             try:
                 changes |= keeper(keeping)
             except Exception as error:  # noqa: BLE001 - one keeper's fault must not stop the others
-                self._failed("keepers", error)
+                self._failed("keepers", error, getattr(keeper, "__name__", repr(keeper)))
             else:
-                self._went_well("keepers")
+                self._went_well("keepers", getattr(keeper, "__name__", repr(keeper)))
         return changes
 
     async def _listen(self) -> None:
@@ -289,9 +292,9 @@ class Reconciler:
                     self._take_in(found)
                 raise ConnectionError("the runtime tells nothing any more")  # noqa: TRY301 - one way out of both
             except Exception as error:  # noqa: BLE001 - whatever a runtime raises, it is asked again
-                self._failed("runtime", error)
+                wait = self._failed("runtime", error)
             self._sighted.lost()
-            await self._clock.sleep_until(self._clock.now() + retry(self._in_a_row["runtime"]))
+            await self._clock.sleep_until(self._clock.now() + wait)
 
     def _take_in(self, found: Sighting | Node | Resynced) -> None:
         match found:
@@ -310,14 +313,16 @@ class Reconciler:
                 self._tasks.add(sighting.task_arn)
         self._awake.set()
 
-    def _failed(self, component: str, error: Exception, **fields: Any) -> None:
+    def _failed(self, component: str, error: Exception, subject: str = "") -> timedelta:
+        """Remember what failed, tell it once, and return how long to wait."""
         said = str(error) or type(error).__name__
-        self._in_a_row[component] += 1
+        before = self._faults.pop((component, subject), Fault())
+        self._faults[component, subject] = Fault(error=said, in_a_row=before.in_a_row + 1)
         self._counts[f"{component}_failed"] += 1
-        if self._errors.get(component) != said:
-            self._log(f"{component}_failed", {"error": said, "kind": type(error).__name__, **fields})
-        self._errors[component] = said
+        if before.error != said:
+            about = {"subject": subject} if subject else {}
+            self._log(f"{component}_failed", {"error": said, "kind": type(error).__name__, **about})
+        return retry(before.in_a_row + 1)
 
-    def _went_well(self, component: str) -> None:
-        self._in_a_row[component] = 0
-        self._errors.pop(component, None)
+    def _went_well(self, component: str, subject: str = "") -> None:
+        self._faults.pop((component, subject), None)
