@@ -7,10 +7,12 @@ from definitions_lab import LOGS, ROLE, again, container, definition, fargate, r
 from ecs_lab import NOW, PRINCIPAL, SCOPE, EcsLab, ecs_client
 
 from kecs.controlplane import definitions
+from kecs.controlplane.definitions_document import KEPT
 from kecs.controlplane.errors import ApiError
 from kecs.controlplane.records import Cluster, TaskDefinition
 from kecs.controlplane.records.definitions import Family
 from kecs.controlplane.state import Changes, Scope
+from kecs.controlplane.wire.model import model
 
 type Json = dict[str, Any]
 
@@ -177,6 +179,12 @@ def test_attributes_that_a_machine_must_have_are_told(document: Json, names: set
     found = register(EcsLab(), document)["requiresAttributes"]
     assert {one["name"] for one in found} == names
     assert len(found) == len(names)
+
+
+def test_what_the_model_gives_back_is_kept() -> None:
+    shapes = model().shapes
+    both = shapes["RegisterTaskDefinitionRequest"].members.keys() & shapes["TaskDefinition"].members.keys()
+    assert both == {"family", "containerDefinitions", *KEPT}
 
 
 # Revisions

@@ -12,7 +12,6 @@ from kecs.controlplane.definitions_units import units
 type Json = dict[str, Any]
 
 KEPT = (
-    "family",
     "taskRoleArn",
     "executionRoleArn",
     "networkMode",
@@ -28,8 +27,9 @@ KEPT = (
     "ephemeralStorage",
     "runtimePlatform",
     "enableFaultInjection",
+    "trustedExecutionConfiguration",
 )
-"""Members of the request that are kept besides containerDefinitions. The family is a field of the record's own."""
+"""Members of the request that are kept as they are, besides containerDefinitions: the family has a field of its own."""
 
 _EMPTY_LISTS = ("portMappings", "environment", "mountPoints", "volumesFrom", "systemControls")
 """AWS gives these back where nothing was said."""
@@ -39,7 +39,7 @@ _HEALTH_CHECK = {"interval": 30, "timeout": 5, "retries": 3}
 
 def normalised(params: Mapping[str, Any]) -> Json:
     """Return the document of a definition from the request that registers it."""
-    document: Json = {name: params[name] for name in KEPT if params.get(name) is not None and name != "family"}
+    document: Json = {name: params[name] for name in KEPT if params.get(name) is not None}
     for member in ("cpu", "memory"):
         if member in document:
             document[member] = units(member, document[member])

@@ -87,7 +87,19 @@ _TASK: Final = (
         holds=_is_windows,
     ),
     Field(path="enableFaultInjection", fate=_WARNED, how="the metadata endpoint takes no faults", when="true"),
-    Field(path="trustedExecutionConfiguration.isolationMode", fate=_REFUSED, how=_ENCLAVE),
+    Field(
+        path="trustedExecutionConfiguration.isolationMode",
+        fate=_PLANE,
+        how="tasks share the kernel of their node",
+        when="SHARED",
+    ),
+    Field(
+        path="trustedExecutionConfiguration.isolationMode",
+        fate=_REFUSED,
+        how=_ENCLAVE,
+        when="others",
+        holds=among("ISOLATED_SANDBOX", "CONFIDENTIAL_SANDBOX"),
+    ),
     Field(path="trustedExecutionConfiguration.attestationPolicy", fate=_REFUSED, how=_ENCLAVE),
 )
 
