@@ -93,14 +93,20 @@ def life(
         pull_started_at=addressed,
         pull_stopped_at=pulled,
     )
+    unstarted = tuple(
+        ContainerLife(name=one["name"], behaviour=Behaviour(), stop_timeout=timedelta(0))
+        for one in definition.containers
+    )
     try:
         behaviours = {one["name"]: behaviour(one) for one in definition.containers}
     except BehaviourError as error:
-        return replace(found, failure=f"ResourceInitializationError: {error.message}", failed_at=addressed)
+        why = f"ResourceInitializationError: {error.message}"
+        return replace(found, failure=why, failed_at=addressed, containers=unstarted)
     for why in (one.pull_failure for one in behaviours.values() if one.pull_failure):
-        return replace(found, failure=f"CannotPullContainerError: {why}", failed_at=pulled)
+        return replace(found, failure=f"CannotPullContainerError: {why}", failed_at=pulled, containers=unstarted)
     for why in (one.start_failure for one in behaviours.values() if one.start_failure):
-        return replace(found, failure=f"CannotStartContainerError: {why}", failed_at=pulled + delays.start)
+        failed = pulled + delays.start
+        return replace(found, failure=f"CannotStartContainerError: {why}", failed_at=failed, containers=unstarted)
     return replace(found, containers=_containers(definition, behaviours, task.id, pulled + delays.start, delays))
 
 
