@@ -15,7 +15,9 @@ def lab() -> EcsLab:
 
 
 def test_a_task_on_fargate_is_told_whole(lab: EcsLab) -> None:
-    [task] = run_task(lab, startedBy="me", group="batch", enableExecuteCommand=True, tags=[{"key": "k", "value": "v"}])
+    [task] = run_task(
+        lab, startedBy="ECS Deploy", group="batch", enableExecuteCommand=True, tags=[{"key": "k", "value": "v"}]
+    )
     arn, attachment = task["taskArn"], task["attachments"][0]
     assert arn.startswith(f"{STEM}:task/default/")
     containers = task.pop("containers")
@@ -32,7 +34,7 @@ def test_a_task_on_fargate_is_told_whole(lab: EcsLab) -> None:
         "healthStatus": "UNKNOWN",
         "cpu": "256",
         "memory": "512",
-        "startedBy": "me",
+        "startedBy": "ECS Deploy",
         "version": 1,
         "group": "batch",
         "launchType": "FARGATE",
@@ -122,9 +124,9 @@ def test_as_many_run_as_were_asked_for(lab: EcsLab) -> None:
             id="tags of no service",
         ),
         pytest.param(
-            {"startedBy": "a b"},
+            {"startedBy": "a" * 129},
             "InvalidParameterException",
-            "startedBy must have at most 128 letters, digits, '-', '_', '/', '.' and ':': 'a b'",
+            "startedBy must have at most 128 characters, and has 129",
             id="who started it",
         ),
         pytest.param(
