@@ -34,10 +34,14 @@ class CallTally:
     """By operation and error's code, which is empty for a success."""
     durations: dict[str, list[int]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    warnings: Counter[str] = field(default_factory=Counter)
+    """By operation: what was accepted and has no effect."""
 
-    def add(self, operation: str, code: str, duration_s: float) -> None:
+    def add(self, operation: str, code: str, duration_s: float, *, warnings: int = 0) -> None:
         """Count one."""
         self.calls[operation, code] += 1
+        if warnings:
+            self.warnings[operation] += warnings
         buckets = self.durations.setdefault(operation, [0] * (len(BUCKETS) + 1))
         buckets[bisect_left(BUCKETS, duration_s)] += 1
         self.seconds[operation] = self.seconds.get(operation, 0.0) + duration_s
@@ -92,6 +96,11 @@ class _Collector:
         for key, count in tally.calls.items():
             calls.add_metric(key, count)
         yield calls
+        text = "What was accepted and has no effect."
+        warnings = CounterMetricFamily(f"{_PREFIX}warnings", text, labels=("operation",))
+        for operation, count in tally.warnings.items():
+            warnings.add_metric((operation,), count)
+        yield warnings
         took = HistogramMetricFamily(f"{_PREFIX}call_duration_seconds", "Until the answer.", labels=("operation",))
         for operation, counts in tally.durations.items():
             below, buckets = 0, []
