@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 type Key = tuple[type[Any], str]
 
 IN_MEMORY = ":memory:"
+_VERSIONS = "kecs_schema"
+_FEW = 4
 _CONFIG: Mapping[str, str] = {
     "threads": "1",  # commits are small; more threads only wake up and sleep
     "autoinstall_known_extensions": "false",  # nothing is fetched from anywhere
@@ -39,6 +41,8 @@ class Batch:
     """With the position that a new record has; one that is there keeps its own."""
     delete: frozenset[Key] = frozenset()
     """Done first."""
+    fresh: frozenset[Key] = frozenset()
+    """Those of `put` that the file does not have."""
 
     @property
     def keys(self) -> frozenset[Key]:
@@ -68,12 +72,18 @@ class Database:
         return self
 
     def connect(self) -> None:
-        """Connect anew, after a failure too. Raise StoreError."""
-        self.disconnect()
+        """Connect. Raise StoreError."""
         try:
             self._connection = duckdb.connect(self.path, config=dict(_CONFIG))
         except duckdb.Error as error:
             raise _why_not(self.path, error) from error
+
+    def reconnect(self) -> None:
+        """Connect anew after a failure: DuckDB gives a database up after some. Raise StoreError."""
+        self.disconnect()
+        if self.path != IN_MEMORY and not Path(self.path).is_file():
+            raise StoreError(f"the store {self.path} is gone", hint="it is not made anew while its records are in use")
+        self.connect()
 
     def disconnect(self) -> None:
         """Let go of the file, and go on holding it against others of this process."""
@@ -98,10 +108,9 @@ class Database:
         connection.execute("BEGIN")
         try:
             for table, keys in _by_table(batch.delete):
-                statement = f"DELETE FROM {table.name} WHERE key IN (SELECT unnest($1::VARCHAR[]))"  # noqa: S608 - the names are our own
-                connection.execute(statement, [[key for _, key in keys]])
+                connection.execute(_STATEMENTS[table.kind].delete, [[key for _, key in keys]])
             for table, keys in _by_table(batch.put):
-                connection.execute(_UPSERTS[table.kind], _values(table, [batch.put[key] for key in keys]))
+                _put(connection, table, keys, batch)
             connection.execute("COMMIT")
         except BaseException:
             with suppress(duckdb.Error):
@@ -135,12 +144,10 @@ class Database:
                 raise _damaged(self.path, f"record {key} of {table.name} can't be read: {error}") from error
 
     def _migrate(self, steps: Mapping[int, tuple[str, ...]]) -> None:
-        connection = self._use()
-        newest = max(steps)
+        """Take all steps that are missing, or none."""
+        connection, newest = self._use(), max(steps)
         try:
-            connection.execute("CREATE TABLE IF NOT EXISTS kecs_schema (version INTEGER NOT NULL)")
-            row = connection.execute("SELECT max(version) FROM kecs_schema").fetchone()
-            version = (row and row[0]) or 0
+            version = self._version()
             if version > newest:
                 message = f"the store {self.path} is of version {version}; this KECS knows versions up to {newest}"
                 raise StoreError(message, hint="start the KECS that wrote it, or one that is newer")
@@ -150,11 +157,23 @@ class Database:
             for step in range(version + 1, newest + 1):
                 for statement in steps[step]:
                     connection.execute(statement)
-            connection.execute("DELETE FROM kecs_schema")
-            connection.execute("INSERT INTO kecs_schema VALUES ($1)", [newest])
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {_VERSIONS} (version INTEGER NOT NULL)")
+            connection.execute(f"DELETE FROM {_VERSIONS}")  # noqa: S608 - the name is our own
+            connection.execute(f"INSERT INTO {_VERSIONS} VALUES ($1)", [newest])  # noqa: S608 - the name is our own
             connection.execute("COMMIT")
         except duckdb.Error as error:
             raise _why_not(self.path, error) from error
+
+    def _version(self) -> int:
+        """Return a file's version; 0 for an empty one. Raise StoreError for a file of something else."""
+        tables = {name for (name,) in self._use().execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        if not tables:
+            return 0
+        if _VERSIONS not in tables:
+            message = f"{self.path} is a database of something else: it has the tables {', '.join(sorted(tables))}"
+            raise StoreError(message, hint="name a file that KECS wrote, or one that is not there yet")
+        row = self._use().execute(f"SELECT max(version) FROM {_VERSIONS}").fetchone()  # noqa: S608 - the name is our own
+        return int(row[0]) if row and row[0] is not None else 0
 
     def _use(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
@@ -162,15 +181,55 @@ class Database:
         return self._connection
 
 
-def _upsert(table: Table) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Statements:
+    """SQL for a table."""
+
+    insert: str
+    """One new row."""
+    update: str
+    """One row that is there."""
+    upsert: str
+    """Rows, some of which may be there."""
+    delete: str
+    """Rows, some of which may not be there."""
+
+
+def _statements(table: Table) -> _Statements:
     columns = table.every_column
+    names = ", ".join(f'"{name}"' for name in columns)
+    changing = [(n, name) for n, name in enumerate(columns, 1) if name not in {"key", "position"}]
+    kept = ", ".join(f'"{name}" = excluded."{name}"' for _, name in changing)
+    values = ", ".join(f"${n}" for n, _ in enumerate(columns, 1))
     types = {"position": "BIGINT[]"}
-    values = ", ".join(f"unnest(${n}::{types.get(name, 'VARCHAR[]')})" for n, name in enumerate(columns, 1))
-    kept = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in {"key", "position"})
-    return f"INSERT INTO {table.name} SELECT {values} ON CONFLICT (key) DO UPDATE SET {kept}"
+    lists = ", ".join(f"unnest(${n}::{types.get(name, 'VARCHAR[]')})" for n, name in enumerate(columns, 1))
+    news = ", ".join(f'"{name}" = ${n}' for n, name in changing)
+    return _Statements(
+        insert=f"INSERT INTO {table.name} ({names}) VALUES ({values})",  # noqa: S608 - the names are our own
+        # Every parameter has to stand somewhere: $2 is a position, which has no bounds below 0.
+        update=f"UPDATE {table.name} SET {news} WHERE key = $1 AND $2::BIGINT >= 0",  # noqa: S608 - the names are our own
+        upsert=f"INSERT INTO {table.name} ({names}) SELECT {lists} ON CONFLICT (key) DO UPDATE SET {kept}",
+        delete=f"DELETE FROM {table.name} WHERE key IN (SELECT unnest($1::VARCHAR[]))",  # noqa: S608 - the names are our own
+    )
 
 
-_UPSERTS = {kind: _upsert(table) for kind, table in TABLES.items()}
+_STATEMENTS = {kind: _statements(table) for kind, table in TABLES.items()}
+
+
+def _put(connection: duckdb.DuckDBPyConnection, table: Table, keys: list[Key], batch: Batch) -> None:
+    """Write rows of a table: one by one where they are few: a statement for many costs as much as some for one."""
+    statements = _STATEMENTS[table.kind]
+    if len(keys) > _FEW:
+        connection.execute(statements.upsert, _values(table, [batch.put[key] for key in keys]))
+        return
+    for key in keys:
+        new = key in batch.fresh or key in batch.delete
+        position, row = batch.put[key]
+        found = connection.execute(
+            statements.insert if new else statements.update, [row.key, position, *row.columns, row.document]
+        ).fetchone()
+        if found != (1,):
+            raise duckdb.IntegrityError(f"{table.name} has no {row.key}, which was to be changed")
 
 
 def _values(table: Table, rows: list[tuple[int, Row]]) -> list[list[Any]]:

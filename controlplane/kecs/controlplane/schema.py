@@ -22,9 +22,6 @@ from kecs.controlplane.state import family_of
 if TYPE_CHECKING:
     from kecs.controlplane.records import Record
 
-VERSION = 1
-"""Of the tables below. It grows with each of `STEPS`."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -177,22 +174,67 @@ TABLES: Mapping[type[Any], Table] = {
 }
 
 
-def _first() -> tuple[str, ...]:
-    return tuple(
-        f"CREATE TABLE {table.name} ("
-        + ", ".join(
-            {"key": "key VARCHAR PRIMARY KEY", "position": "position BIGINT NOT NULL", "document": "document JSON"}.get(
-                name, f'"{name}" VARCHAR'
-            )
-            for name in table.every_column
-        )
-        + ")"
-        for table in TABLES.values()
-    )
+_FIRST = """
+CREATE TABLE clusters (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, name VARCHAR, status
+    VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE container_instances (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, cluster VARCHAR, node
+    VARCHAR, status VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE capacity_providers (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, name VARCHAR, status
+    VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE account_settings (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, principal VARCHAR, name
+    VARCHAR, value VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE attributes (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, cluster VARCHAR, target
+    VARCHAR, name VARCHAR, value VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE task_definitions (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, family VARCHAR, revision
+    VARCHAR, status VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE task_definition_families (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE services (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, cluster VARCHAR, name
+    VARCHAR, status VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE service_deployments (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, service VARCHAR, status
+    VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE service_revisions (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, service VARCHAR, document
+    JSON NOT NULL
+);
+CREATE TABLE task_sets (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, service VARCHAR, status
+    VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE tasks (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, cluster VARCHAR, family
+    VARCHAR, service VARCHAR, started_by VARCHAR, desired_status VARCHAR, last_status VARCHAR, created_at VARCHAR,
+    stopped_at VARCHAR, document JSON NOT NULL
+);
+CREATE TABLE tokens (
+    key VARCHAR PRIMARY KEY, position BIGINT NOT NULL, region VARCHAR, account VARCHAR, operation VARCHAR,
+    expires_at VARCHAR, document JSON NOT NULL
+);
+"""
 
+STEPS: Mapping[int, tuple[str, ...]] = {1: tuple(filter(None, map(str.strip, _FIRST.split(";"))))}
+"""By the version they lead to, the statements that lead there from the one before.
 
-STEPS: Mapping[int, tuple[str, ...]] = {1: _first()}
-"""By the version they lead to, the statements that lead there from the one before."""
+A step that has been released is never changed. A field that a record gains needs none, as long as it has a default;
+one that it loses, or that gets another name or meaning, needs one that says what becomes of documents.
+"""
 
 _ADAPTERS: Mapping[type[Any], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in KINDS}
 

@@ -50,19 +50,23 @@ class _Group:
     done: asyncio.Future[None]
     puts: dict[Key, tuple[int, Row]] = field(default_factory=dict)
     deletes: set[Key] = field(default_factory=set)
+    fresh: set[Key] = field(default_factory=set)
     undos: list[Undo] = field(default_factory=list)
 
-    def add(self, changes: Changes, rows: list[Row], state: State) -> None:
+    def add(self, changes: Changes, rows: list[Row], undo: Undo, state: State) -> None:
+        """Take in changes that have been applied to the state."""
+        self.undos.append(undo)
         for record in changes.delete:
             key = (type(record), record.key)
             self.deletes.add(key)
             self.puts.pop(key, None)
+        self.fresh |= {(type(record), record.key) for record in undo.changes.delete} - self.puts.keys()
         for row in rows:
             self.puts[row.kind, row.key] = (state.position(row.kind, row.key), row)
 
     @property
     def batch(self) -> Batch:
-        return Batch(put=self.puts, delete=frozenset(self.deletes))
+        return Batch(put=self.puts, delete=frozenset(self.deletes), fresh=frozenset(self.fresh))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +125,7 @@ class Store:
         except ValueError as error:
             raise invalid(f"A string can't be kept: {error}") from error
         group = self._gather()
-        group.undos.append(self.state.apply(changes))
-        group.add(changes, rows, self.state)
+        group.add(changes, rows, self.state.apply(changes), self.state)
         self._commits += 1
         self._tell(changes)
         await asyncio.shield(group.done)
@@ -195,9 +198,9 @@ class Store:
         return _Written(took_s=monotonic() - began)
 
     def _look(self, keys: frozenset[Key]) -> "dict[Key, tuple[int, Record]] | None":
-        """Connect anew, as DuckDB gives a database up after some errors, and see what the file has."""
+        """Connect anew and see what the file has."""
         try:
-            self._database.connect()
+            self._database.reconnect()
             return self._database.find(keys)
         except (StoreError, duckdb.Error, OSError):
             self._database.disconnect()
@@ -213,7 +216,7 @@ class Store:
         self._transactions += 1
         self._last_write_s = written.took_s
         self._error = written.error
-        if not written.error:
+        if not written.error or _kept(group, written.found):
             _settle(group, None)
             return
         later, self._gathering = self._gathering, None
@@ -256,6 +259,15 @@ class Store:
     def _tell(self, changes: Changes) -> None:
         for subscriber in tuple(self._subscribers):
             subscriber(changes)
+
+
+def _kept(group: _Group, found: "dict[Key, tuple[int, Record]] | None") -> bool:
+    """Whether a file has all of a group: DuckDB also fails when a transaction is durable and what follows it is not."""
+    if found is None:
+        return False
+    return found.keys() == group.puts.keys() and all(
+        spelled(found[key][1]) == row for key, (_, row) in group.puts.items()
+    )
 
 
 def _settle(group: _Group, error: Exception | None) -> None:
