@@ -27,6 +27,7 @@ from kecs.controlplane.api import App, Told
 from kecs.controlplane.errors import ApiError
 from kecs.controlplane.operation import Ask, Operation, Outcome, Question, Request
 from kecs.controlplane.operations import OPERATIONS, refuse
+from kecs.controlplane.schema import read, spelled
 from kecs.controlplane.state import Changes, Scope, State
 from kecs.controlplane.wire.model import model
 from kecs.controlplane.wire.parsing import parse
@@ -131,8 +132,10 @@ class EcsLab:
         return found
 
     def judge(self, operation: str, outcome: Outcome) -> None:
-        """Fail for what the model has no room for."""
+        """Fail for what the model has no room for, and for what would not come back from a store as it was."""
         write(model().operations[operation].output, outcome.body, misfit)
+        for record in outcome.changes.put:
+            assert read(type(record), spelled(record).document) == record
 
     def _learn(self, ask: Ask) -> dict[Question, Any]:
         return {question: _raised(self.answers[question]) for question in ask.questions}

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from ecs_lab import EcsLab, ecs_client
 
 from kecs.controlplane.operations import OPERATIONS, refusal
-from kecs.controlplane.records import ContainerInstance, Service, Task, TaskDefinition
+from kecs.controlplane.records import KINDS, ContainerInstance, Service, Task, TaskDefinition
 from kecs.controlplane.records.tasks import TaskStatus
-from kecs.controlplane.state import Changes
+from kecs.controlplane.state import Changes, State
 
 CLUSTER = "probes"
 FAMILY = "probe"
@@ -63,6 +63,20 @@ class Refusal:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call that goes well, and what was there before it."""
+
+    operation: str
+    params: dict[str, Any]
+    before: State
+
+
+def copied(state: State) -> State:
+    """Return a state of its own with the same records."""
+    return State(record for kind in KINDS for record in state.every(kind))
+
+
 class Probe:
     """A client, and what came of its calls."""
 
@@ -71,9 +85,11 @@ class Probe:
         self.client = ecs_client(url)
         self.found: dict[str, Refusal | None] = {}
         """Operations; None where a call went well."""
+        self.calls: list[Call] = []
 
     def ok(self, operation: str, **params: Any) -> Any:
         """Call an operation that has to go well."""
+        self.calls.append(Call(operation=operation, params=params, before=copied(self.lab.state)))
         found = getattr(self.client, method_of(operation))(**params)
         assert found["ResponseMetadata"]["HTTPStatusCode"] == 200
         assert not found.get("failures"), (operation, found["failures"])
@@ -95,8 +111,8 @@ class Probe:
         self.lab.store.apply(Changes(put=(record,)))
 
 
-def played(lab: EcsLab) -> dict[str, Refusal | None]:
-    """Call all operations; return what came of each."""
+def played(lab: EcsLab) -> Probe:
+    """Call all operations."""
     with lab.served() as url:
         probe = Probe(lab, url)
         for part in (_clusters, _definitions, _instances, _tasks, _services, _task_sets, _endings):
@@ -104,7 +120,7 @@ def played(lab: EcsLab) -> dict[str, Refusal | None]:
         for operation in shapes.operation_names():
             if operation not in OPERATIONS:
                 probe.refused(operation, refusal(operation).code, **minimal(shapes.input_of(operation)))
-    return dict(sorted(probe.found.items()))
+    return probe
 
 
 def _clusters(probe: Probe) -> None:

@@ -13,6 +13,7 @@ from botocore.serialize import create_serializer
 from hypothesis import strategies as st
 
 from kecs.aws.head import Answer, RequestHead
+from kecs.controlplane.wire.model import model
 
 PROTOCOLS = ("json", "smithy-rpc-v2-cbor")
 _DEEP = 3
@@ -96,7 +97,7 @@ def _structure(shape: Any, depth: int) -> st.SearchStrategy[dict[str, Any]]:
     members = {name: _later(inside, depth + 1) for name, inside in shape.members.items()}
     if getattr(shape, "is_tagged_union", False):
         return st.one_of([st.fixed_dictionaries({name: member}) for name, member in members.items()])
-    required = {name: member for name, member in members.items() if name in shape.required_members}
+    required = {name: member for name, member in members.items() if name in model().shapes[shape.name].required}
     if depth >= _DEEP:
         return st.fixed_dictionaries(required)
     optional = {name: member for name, member in members.items() if name not in required}

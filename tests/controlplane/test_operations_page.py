@@ -47,7 +47,7 @@ def render(found: Mapping[str, probes.Refusal | None]) -> str:
 
 @pytest.fixture(scope="module")
 def found() -> Mapping[str, probes.Refusal | None]:
-    return probes.played(EcsLab())
+    return dict(sorted(probes.played(EcsLab()).found.items()))
 
 
 def test_the_page_is_generated_from_what_came_of_the_probes(found: Mapping[str, probes.Refusal | None]) -> None:

@@ -90,3 +90,31 @@ def test_overrides_of_containers_that_there_are_not(one: dict[str, Any], message
     with pytest.raises(ApiError) as raised:
         overrides.check(definition(APP), {"containerOverrides": [{"name": "app"}, one]})
     assert (raised.value.code, raised.value.message) == ("InvalidParameterException", message)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"cpu": "much"}, "Invalid 'cpu' setting for task."),
+        ({"cpu": "0"}, "Invalid 'cpu' setting for task."),
+        ({"cpu": "²"}, "Invalid 'cpu' setting for task."),
+        ({"memory": "-1"}, "Invalid 'memory' setting for task."),
+        (
+            {"containerOverrides": [{"name": "app", "environment": [{"value": "1"}]}]},
+            "Override for container named app has an environment variable without a name.",
+        ),
+    ],
+)
+def test_sizes_and_variables_that_are_none_are_refused(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        overrides.check(definition(APP), said)
+    assert (raised.value.code, raised.value.message) == ("InvalidParameterException", message)
+
+
+def test_sizes_of_a_task_may_be_spelled_with_their_units() -> None:
+    said = {"cpu": "1 vCPU", "memory": "2GB"}
+    overrides.check(definition(APP), said)
+    merged = overrides.applied(definition(APP), said).document
+    assert (merged["cpu"], merged["memory"]) == ("1024", "2048")
+    overrides.check(definition(APP), {"cpu": "", "memory": ""})
+    assert overrides.applied(definition(APP), {"cpu": ""}) == definition(APP)

@@ -127,6 +127,11 @@ def test_numbers_and_times_in_other_spellings() -> None:
             {"serviceName": "s", "capacityProviderStrategy": [{"weight": 1}]},
             ("InvalidParameterException", "CapacityProviderStrategyItem.capacityProvider should not be null or empty."),
         ),
+        (
+            "RunTask",
+            {"taskDefinition": "t", "placementStrategy": [{"field": "cpu"}]},
+            ("InvalidParameterException", "PlacementStrategy.type should not be null or empty."),
+        ),
     ],
 )
 def test_members_that_are_missing(name: str, document: Any, error: tuple[str, str]) -> None:

@@ -4,24 +4,32 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from kecs.controlplane.definitions_units import units
 from kecs.controlplane.errors import invalid
 from kecs.controlplane.records import TaskDefinition
 
 type Json = dict[str, Any]
 
 _OF_TASK: Final = ("cpu", "memory", "taskRoleArn", "executionRoleArn", "ephemeralStorage")
+_SIZES: Final = ("cpu", "memory")
 _OF_CONTAINER: Final = ("command", "cpu", "memory", "memoryReservation")
 """Members that take the place of the definition's."""
 
 
 def check(definition: TaskDefinition, overrides: Mapping[str, Any] | None) -> None:
-    """Refuse overrides of containers that there are not."""
+    """Refuse overrides of containers that there are not, and sizes and variables that are none."""
+    for member in _SIZES:
+        given = (overrides or {}).get(member)
+        if given and int(size if (size := units(member, given)).isdecimal() else 0) < 1:
+            raise invalid(f"Invalid '{member}' setting for task.")
     names = {one["name"] for one in definition.containers}
     for one in (overrides or {}).get("containerOverrides") or ():
         if "name" not in one:
             raise invalid("Container name cannot be empty in container override.")
         if one["name"] not in names:
             raise invalid(f"Override for container named {one['name']} is not a container in the TaskDefinition.")
+        if not all(variable.get("name") for variable in one.get("environment") or ()):
+            raise invalid(f"Override for container named {one['name']} has an environment variable without a name.")
 
 
 def applied(definition: TaskDefinition, overrides: Mapping[str, Any] | None) -> TaskDefinition:
@@ -30,7 +38,8 @@ def applied(definition: TaskDefinition, overrides: Mapping[str, Any] | None) -> 
         return definition
     of = {one["name"]: one for one in overrides.get("containerOverrides") or () if "name" in one}
     containers = [_container(one, of.get(one["name"], {})) for one in definition.containers]
-    changed = {name: overrides[name] for name in _OF_TASK if overrides.get(name) is not None}
+    changed = {name: overrides[name] for name in _OF_TASK if overrides.get(name)}
+    changed |= {name: units(name, changed[name]) for name in _SIZES if name in changed}
     return replace(definition, document={**definition.document, **changed, "containerDefinitions": containers})
 
 

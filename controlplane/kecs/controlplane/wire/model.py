@@ -73,12 +73,20 @@ class Model:
     """Operations whose clients make an idempotency token by themselves, and the member it is in."""
 
 
+_NEEDED: Final[dict[str, tuple[str, ...]]] = {
+    "PlacementConstraint": ("type",),
+    "PlacementStrategy": ("type",),
+    "Resource": ("name",),
+}
+"""Members without which nothing can be made of a structure, though the model takes it so."""
+
+
 def _shape(name: str, row: dict[str, Any]) -> Shape:
     return Shape(
         name=name,
         kind=Kind.DOCUMENT if row.get("document") else Kind(row["type"]),
         members={member: entry["shape"] for member, entry in row.get("members", {}).items()},
-        required=tuple(row.get("required", ())),
+        required=(*row.get("required", ()), *_NEEDED.get(name, ())),
         item=row.get("member", row.get("value", "")),
         enum=frozenset(row.get("enum", ())),
         choices=tuple(row.get("enum", ())),
