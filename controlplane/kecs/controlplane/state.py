@@ -75,7 +75,7 @@ def family_of(definition_arn: str) -> str:
 
 def owner_of(arn: str) -> str:
     """Return an ARN up to its account: the text of its scope."""
-    return arn[: arn.index(":", arn.index(":", arn.index(":", 8) + 1) + 1)]
+    return ":".join(arn.split(":", 5)[:5])
 
 
 def _owner(scope: Scope) -> str:
