@@ -1,5 +1,6 @@
 """A container of a task as a container of a pod. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ type Json = dict[str, Any]
 
 _ROOT: Final = {"root": "0"}
 """Users by name whose number is the same in every image."""
+SECURITY_OPTION: Final = re.compile(r"no-new-privileges(?::true)?|label:(user|role|type|level):(.+)")
+"""What can be said of Docker's security options."""
 
 
 def container(
@@ -75,6 +78,17 @@ def security(given: Json) -> Json:
     said = (given.get("linuxParameters") or {}).get("capabilities") or {}
     if capabilities := {name: list(said[name]) for name in ("add", "drop") if said.get(name)}:
         found["capabilities"] = capabilities
+    return found | _security_options(given)
+
+
+def _security_options(given: Json) -> Json:
+    found: Json = {}
+    for option in given.get("dockerSecurityOptions") or ():
+        said = SECURITY_OPTION.fullmatch(option)
+        if said and said[1]:
+            found.setdefault("seLinuxOptions", {})[said[1]] = said[2]
+        elif said:
+            found["allowPrivilegeEscalation"] = False
     return found
 
 

@@ -95,7 +95,7 @@ def _annotations(launch: Launch, running: Sequence[Json], config: PodConfig) -> 
         ARN_ANNOTATION: task.arn,
         CLUSTER_ANNOTATION: task.cluster_arn,
         DEFINITION_ANNOTATION: task.definition_arn,
-        CONTAINERS_ANNOTATION: contents.write(running),
+        CONTAINERS_ANNOTATION: contents.write(running, task.arn),
         TASK_ANNOTATION: json.dumps(task_facts(launch, running), separators=(",", ":")),
     }
     if task.service_arn:

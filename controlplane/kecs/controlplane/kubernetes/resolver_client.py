@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kecs.controlplane.kubernetes.effective import Resolved, containers
+from kecs.controlplane.kubernetes.logs import Destination, destination
 from kecs.controlplane.kubernetes.references import (
     Parameter,
     Secret,
@@ -32,6 +33,11 @@ type Json = dict[str, Any]
 _PULL: Final = (
     "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
 )
+_LOGS: Final = (
+    "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
+    "failed to create Cloudwatch log stream: "
+)
+_THERE: Final = "ResourceAlreadyExistsException"
 _FILES: Final = "ResourceInitializationError: failed to download env files: "
 _AT_ONCE: Final = 10
 """Names that GetParameters takes."""
@@ -63,7 +69,8 @@ class EmulatorResolver:
 
     async def resolve(self, launch: Launch) -> Resolved:
         """Fetch everything; raise ResolveError with the reason why the task can't start."""
-        if not any(one.get(name) for one in containers(launch) for name in _NAMES):
+        named = any(one.get(name) for one in containers(launch) for name in _NAMES)
+        if not named and not (self._endpoint and list(_streams(launch))):
             return Resolved()
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(self._resolved, launch))
 
@@ -82,11 +89,20 @@ class EmulatorResolver:
         if not self._endpoint:
             raise ResolveError(f"{_PULL}there is no emulator to ask")
         files = _told(_FILES, lambda: {one["name"]: self._files(one, scope) for one in running})
+        _told(_LOGS, lambda: self._make_streams(launch))
         return Resolved(
             files={name: found for name, found in files.items() if found},
             secrets=_told(_PULL, lambda: self._secrets(running, scope)),
             registries=_told(_PULL, lambda: dict(self._registries(running, scope))),
         )
+
+    def _make_streams(self, launch: Launch) -> None:
+        """Make the streams of logs before anything is written: a group that is not there ends the task on ECS, too."""
+        for to in _streams(launch):
+            logs = self._client("logs", to.region, to.account)
+            if to.create_group:
+                make(logs.create_log_group, logGroupName=to.group)
+            make(logs.create_log_stream, logGroupName=to.group, logStreamName=to.stream)
 
     def _files(self, container: Json, scope: Scope) -> dict[str, str]:
         """Return what files set. The first file that has a variable wins; `environment` wins over all."""
@@ -144,6 +160,23 @@ class EmulatorResolver:
             if said := (container.get("repositoryCredentials") or {}).get("credentialsParameter"):
                 one = login(said, scope)
                 yield container["name"], credentials(self._secret(one), one.id)
+
+
+def _streams(launch: Launch) -> Iterator[Destination]:
+    for one in containers(launch):
+        if (to := destination(one, launch.task.arn)) is not None:
+            yield to
+
+
+def make(create: Callable[..., Any], **arguments: str) -> bool:
+    """Make a log group or a stream; say whether it was not there before."""
+    try:
+        create(**arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != _THERE:
+            raise
+        return False
+    return True
 
 
 def _parts(names: list[str]) -> Iterator[list[str]]:
