@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -80,7 +80,7 @@ def test_what_is_not_there_and_what_is_no_question() -> None:
 
 def test_it_is_an_application() -> None:
     sent: list[dict[str, Any]] = []
-    messages = iter([{"type": "http.request", "more_body": True}, {"type": "http.request"}])
+    messages: Iterator[dict[str, Any]] = iter([{"type": "http.request", "more_body": True}, {"type": "http.request"}])
 
     async def receive() -> dict[str, Any]:
         return next(messages)
@@ -97,7 +97,7 @@ def test_it_is_an_application() -> None:
 
 def test_metrics_tell_calls_by_operation_and_states_by_status() -> None:
     tally = CallTally()
-    tally.add("RunTask", "", 0.002)
+    tally.add("RunTask", "", 0.002, warnings=2)
     tally.add("RunTask", "ClusterNotFoundException", 9.0)
     measured = Measured(
         calls=tally,
@@ -114,6 +114,7 @@ def test_metrics_tell_calls_by_operation_and_states_by_status() -> None:
         'kecs_controlplane_calls_total{code="ClusterNotFoundException",operation="RunTask"} 1.0',
         'kecs_controlplane_call_duration_seconds_bucket{le="0.005",operation="RunTask"} 1.0',
         'kecs_controlplane_call_duration_seconds_count{operation="RunTask"} 2.0',
+        'kecs_controlplane_warnings_total{operation="RunTask"} 2.0',
         'kecs_controlplane_tasks{status="RUNNING"} 2.0',
         'kecs_controlplane_services{status="ACTIVE"} 1.0',
         'kecs_controlplane_records{kind="Cluster"} 3.0',

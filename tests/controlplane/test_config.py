@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from kecs.controlplane.config import ControlPlaneConfig, RuntimeKind
-from kecs.controlplane.run import kind_of
+from kecs.controlplane.config import ControlPlaneConfig, RuntimeKind, kind_of
 from kecs.core.errors import ConfigError
 
 
@@ -71,4 +70,4 @@ def test_what_is_shown_has_sources_and_no_secrets() -> None:
     ],
 )
 def test_what_auto_means(runtime: str, kubeconfig: str, environ: dict[str, str], expected: RuntimeKind) -> None:
-    assert kind_of(ControlPlaneConfig(runtime=RuntimeKind(runtime), kubeconfig=kubeconfig), environ) is expected
+    assert kind_of(RuntimeKind(runtime), kubeconfig, environ) is expected

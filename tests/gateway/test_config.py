@@ -29,7 +29,7 @@ def test_it_travels_as_json() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "lacks backend_host, backend_port"),
+        ({}, "backend_host '' is no host"),
         ({**LEAST, "x": 1}, "has no 'x'"),
         ({**LEAST, "backend_port": "4566"}, "'4566' is no int"),
         ({**LEAST, "backend_port": True}, "True is no int"),

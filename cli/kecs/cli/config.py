@@ -21,6 +21,17 @@ def show_command(config: str, output: str) -> None:
     settings_view.show(settings_files.read_settings(config=config), output)
 
 
+@config_group.command("validate")
+@click.argument("file")
+def validate_command(file: str) -> None:
+    """Say everything that is wrong with FILE; the exit code is 2 then."""
+    from kecs.cli.settings_files import read_settings  # noqa: PLC0415 - the same
+
+    loaded = read_settings(config=file, environ={})
+    given = sum(bool(loaded.origin(path).name) for path in loaded.considered)
+    click.echo(f"{file}: {given} {'setting' if given == 1 else 'settings'}, all of them understood")
+
+
 @config_group.command("explain")
 @click.argument("key")
 @click.pass_obj

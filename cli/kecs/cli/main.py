@@ -19,6 +19,7 @@ def cli() -> None:
 
     \b
     kecs run -- python app.py    an unmodified program, on this machine
+    kecs server                  ECS and all of AWS at http://localhost:4566
     kecs config show             every setting, and where it came from
     kecs proxy check             what is wrong with a cluster, and what to do
     kecs proxy certs status      the certificates, and who trusts them
@@ -100,10 +101,12 @@ def _register() -> None:
     from kecs.cli.config import config_group  # noqa: PLC0415 - only after `cli` exists
     from kecs.cli.proxy import proxy_group  # noqa: PLC0415 - the same
     from kecs.cli.run import run_command  # noqa: PLC0415 - the same
+    from kecs.cli.server import server_command  # noqa: PLC0415 - the same
 
     cli.add_command(config_group)
     cli.add_command(proxy_group)
     cli.add_command(run_command)
+    cli.add_command(server_command)
 
 
 _register()

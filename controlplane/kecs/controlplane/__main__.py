@@ -21,6 +21,7 @@ from kecs.core.errors import ConfigError, KecsError, MachineError
 
 VARIABLE: Final = "KECS_CONTROLPLANE_CONFIG"
 _BACKLOG: Final = 4096
+_STDERR: Final = 2
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,6 +31,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--admin", metavar="HOST:PORT", default="*:8081", help="of the admin port (%(default)s)")
     parser.add_argument("--fd", type=int, help="a listening socket for the API")
     parser.add_argument("--admin-fd", type=int, help="a listening socket for the admin port")
+    parser.add_argument("--log-fd", type=int, default=_STDERR, help="where events are written")
     parser.add_argument("--control-fd", type=int, help="its end of file is ours")
     parser.add_argument("--ready-fd", type=int, help="gets a line once calls are answered")
     return parser.parse_args()
@@ -64,7 +66,11 @@ async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, socket
             _follow(options.control_fd, stop)
         with opened(config) as store:
             plane = ControlPlane(
-                config, store, simulated(config, store, RealClock()), answers=NobodyElse(), log=log_lines()
+                config,
+                store,
+                simulated(config, store, RealClock()),
+                answers=NobodyElse(),
+                log=log_lines(options.log_fd),
             )
             await plane.serve(sockets, stop, lambda: _say_ready(options.ready_fd))
 

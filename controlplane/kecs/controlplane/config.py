@@ -31,6 +31,14 @@ class RuntimeKind(StrEnum):
     """Kubernetes where a cluster is named or around us, else simulated."""
 
 
+def kind_of(asked: RuntimeKind, kubeconfig: str, environ: Mapping[str, str]) -> RuntimeKind:
+    """Say which runtime `auto` means."""
+    if asked is not RuntimeKind.AUTO:
+        return asked
+    around = kubeconfig or environ.get("KUBERNETES_SERVICE_HOST")
+    return RuntimeKind.KUBERNETES if around else RuntimeKind.SIMULATED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlPlaneConfig:
     """Where state is, what runs tasks, and who else answers."""

@@ -26,7 +26,7 @@ from kecs.controlplane import neighbours
 from kecs.controlplane.admin import Admin
 from kecs.controlplane.api import Answers, App, Told
 from kecs.controlplane.clock import Clock, RealClock
-from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig, RuntimeKind
+from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig
 from kecs.controlplane.container_instances import kept_instances
 from kecs.controlplane.health import Component
 from kecs.controlplane.ids import RandomIds
@@ -95,7 +95,7 @@ class ControlPlane:
     # what is told
 
     def _told(self, told: Told) -> None:
-        self._tally.add(told.operation or "unknown", told.code, told.duration_s)
+        self._tally.add(told.operation or "unknown", told.code, told.duration_s, warnings=len(told.warnings))
         if told.error is not None:
             self._log("internal_error", _facts(told) | {"error": repr(told.error)})
         elif told.misfits:
@@ -251,14 +251,6 @@ def opened(config: ControlPlaneConfig) -> Store:
             reason = os.strerror(error.errno or 0).lower()
             raise MachineError(f"{directory} can't be made: {reason}", hint="name another with --data-dir") from error
     return Store.open(config.data)
-
-
-def kind_of(config: ControlPlaneConfig, environ: Mapping[str, str]) -> RuntimeKind:
-    """Say which runtime `auto` means."""
-    if config.runtime is not RuntimeKind.AUTO:
-        return config.runtime
-    around = config.kubeconfig or environ.get("KUBERNETES_SERVICE_HOST")
-    return RuntimeKind.KUBERNETES if around else RuntimeKind.SIMULATED
 
 
 def simulated(config: ControlPlaneConfig, store: Store, clock: Clock) -> Runtime:

@@ -54,6 +54,10 @@ def _check_url(value: str) -> str:
     return value
 
 
+def _check_controlplane(value: str) -> str:
+    return value if value in {"", "backend"} else _check_url(value)
+
+
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
         raise ValueError("names something twice; once is enough")
@@ -191,8 +195,8 @@ class Run(Section):
     """Emulator that answers; empty for the embedded one."""
     profile: BackendProfile = BackendProfile.AUTO
     """What is known of that emulator; auto to ask it."""
-    controlplane: OptionalUrl = ""
-    """Who answers ECS and ELBv2; empty for the backend."""
+    controlplane: Annotated[str, AfterValidator(_check_controlplane)] = ""
+    """Who answers ECS; empty for the embedded control plane, `backend` for the emulator."""
     region: Region = ""
     """Region for the command; empty for AWS_REGION, the AWS profile's, else us-east-1."""
     account: Account = DEFAULT_ACCOUNT
@@ -300,6 +304,25 @@ _OWN: Final = (
 _IN_SECONDS: Final = frozenset(name for name in Relay.model_fields if name.endswith("_timeout") or name == "linger")
 
 
+class LogLevel(StrEnum):
+    """How much a server tells."""
+
+    DEBUG = "debug"
+    """Also what the control plane's parts do."""
+    INFO = "info"
+    """Calls, one to a line."""
+    WARNING = "warning"
+    """What somebody has to know."""
+
+
+class TaskRuntime(StrEnum):
+    """What tasks run on."""
+
+    AUTO = "auto"
+    SIMULATED = "simulated"
+    KUBERNETES = "kubernetes"
+
+
 class Certs(Section):
     """The authority of the embedded mode."""
 
@@ -316,16 +339,68 @@ class Certs(Section):
 
 
 class Server(Section):
-    """The control plane and the gateway."""
+    """`kecs server` on this machine."""
 
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address it listens on; 0.0.0.0 or :: to be reached from other machines, which may then do anything."""
     port: Port = 8080
-    """Port of the ECS and ELBv2 API."""
+    """Port of the ECS API alone."""
     admin_port: Port = 8081
     """Port of health checks and metrics."""
     api_port: Port = 4566
     """Port of the one endpoint for all of AWS."""
-    data_dir: str = ""
+    data_dir: Annotated[str, _matching(r"|/.*|~/.*", "is not an absolute path")] = ""
     """Where state is kept; empty for kecs below the XDG data directory."""
+    log_level: LogLevel = LogLevel.INFO
+    """How much it tells: info for a line per call."""
+
+
+class ControlPlane(Section):
+    """ECS: where its tasks run, and what is remembered."""
+
+    runtime: TaskRuntime = TaskRuntime.AUTO
+    """What tasks run on; auto for a cluster where one is named or around, else simulated."""
+    kubeconfig: str = ""
+    """File that names the cluster; empty for the one that KECS runs in."""
+    region: Region = "us-east-1"
+    """Region of requests that name none."""
+    account: Account = DEFAULT_ACCOUNT
+    """Account of access keys that name none."""
+    history_hours: Annotated[int, Field(ge=1, le=24 * 365)] = 1
+    """Hours that stopped tasks and deleted services stay to be described."""
+    proxy_mode: ProxyMode = ProxyMode.SIDECAR
+    """How the pods of tasks reach AWS."""
+    service_account: str = ""
+    """Service account of the pods of tasks; empty for their namespace's default."""
+    image_pull_policy: Annotated[str, _matching(r"|Always|IfNotPresent|Never", "is no pull policy of Kubernetes")] = ""
+    """Pull policy of the pods of tasks; empty for Kubernetes' own choice."""
+    storage_class: str = ""
+    """Storage class of their volumes; empty for the cluster's default."""
+    priority_class: str = ""
+    """Priority class of the pods of tasks; empty for none."""
+    registries: dict[str, str] = {}
+    """What stands for a registry in the images of tasks, by its host."""
+
+    def pods(self) -> dict[str, str]:
+        """Spell how tasks become pods, as a control plane is told it."""
+        named = {
+            "proxy_mode": str(self.proxy_mode),
+            "service_account": self.service_account,
+            "image_pull_policy": self.image_pull_policy,
+            "storage_class": self.storage_class,
+            "priority_class": self.priority_class,
+            "registries": ",".join(f"{host}={other}" for host, other in self.registries.items()),
+        }
+        return {name: value for name, value in named.items() if value}
+
+
+class Gateway(Section):
+    """The one endpoint for all of AWS."""
+
+    backend: OptionalUrl = ""
+    """Emulator that answers everything but ECS; empty for the embedded one."""
+    profile: BackendProfile = BackendProfile.AUTO
+    """What is known of that emulator; auto to ask it."""
 
 
 class Settings(BaseSettings):
@@ -339,6 +414,8 @@ class Settings(BaseSettings):
     relay: Relay = Relay()
     certs: Certs = Certs()
     server: Server = Server()
+    controlplane: ControlPlane = ControlPlane()
+    gateway: Gateway = Gateway()
 
     @classmethod
     def settings_customise_sources(

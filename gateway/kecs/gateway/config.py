@@ -16,8 +16,9 @@ from kecs.relay.config import RelayConfig
 class GatewayConfig:
     """Who answers calls, and how much of them at once."""
 
-    backend_host: str
-    backend_port: int
+    backend_host: str = ""
+    """Empty: nobody but the control plane answers."""
+    backend_port: int = 0
     backend_tls: bool = False
     """Speak TLS to the backend, and verify its name."""
     profile: str = "generic"
@@ -36,7 +37,8 @@ class GatewayConfig:
     relay: RelayConfig = field(default=RelayConfig())
 
     def __post_init__(self) -> None:
-        check_endpoint("backend", self.backend_host, self.backend_port)
+        if self.backend_host or self.backend_port or not self.controlplane_host:
+            check_endpoint("backend", self.backend_host, self.backend_port)
         if self.controlplane_host or self.controlplane_port:
             check_endpoint("controlplane", self.controlplane_host, self.controlplane_port)
         if self.profile not in PROFILES:

@@ -17,7 +17,7 @@ LocalStack's own paths and names            the backend, as it is
 ECS                                         the control plane
 another service                             the backend, in its form
 nothing tells, and it can be S3's           the backend, as S3's: buckets are asked for without a word more
-nothing tells                               refused, 501
+nothing tells, or there is no backend        refused, 501
 """
 
 from collections.abc import Callable, Hashable
@@ -31,7 +31,7 @@ from kecs.aws.classify import body_wanted
 from kecs.aws.head import Answer, RequestHead, ResponseHead
 from kecs.aws.local_names import Asked, asked, base_of, is_local_name, name_for, spelled
 from kecs.calls.context import CallContext, OwnContext
-from kecs.calls.decider import CallDecider, utc_now
+from kecs.calls.decider import NOT_IN_BACKEND, CallDecider, utc_now
 from kecs.calls.planning import Later
 from kecs.calls.routes import Routes
 from kecs.gateway.config import GatewayConfig
@@ -57,6 +57,7 @@ LOCAL_NAME: Final = "localhost"
 _OWN: Final = b"/_kecs/"
 _PASSED: Final = (b"/_localstack/", b"/_aws/", b"/_ministack/", b"/moto-api/", b"/_pods/", b"/_extension/")
 """Paths that backends have for themselves."""
+_NO_BACKEND: Final = "KECS runs without an emulator here: only ECS is answered (localstack.enabled is false)"
 _HINT: Final = (
     b"This is the KECS gateway: one endpoint for all of AWS.\n\n"
     b"    export AWS_ENDPOINT_URL=http://localhost:4566\n"
@@ -129,6 +130,9 @@ class GatewayDecider(CallDecider):
             exchange.context = OwnContext(address=_path(head), event="gateway")
             return self._own(head)
         found = asked(_host(head))
+        if (found.foreign or head.target.startswith(_PASSED)) and not self.config.backend_host:
+            exchange.context = OwnContext(address=_path(head), event="passed")
+            return Answer(status=404, fields=((b"Content-Type", b"text/plain"),), body=f"{_NO_BACKEND}\n".encode())
         if found.foreign or head.target.startswith(_PASSED):
             exchange.context = OwnContext(address=_path(head), event="passed")
             return Forward(upstream=self.routes.backend.upstream, head=head, context=exchange.context)
@@ -150,6 +154,10 @@ class GatewayDecider(CallDecider):
             call = call._replace(host=name or call.host)
             if call.service == "s3":  # where the bucket stands decides what it is about
                 call = self._recall.classify(head, body=body)._replace(region=call.region)
+        if call.service and not self.config.backend_host and self.routes.choose(call.service) is self.routes.backend:
+            exchange.context = CallContext(call=call, route=None)
+            exchange.reason = NOT_IN_BACKEND
+            return self._error(exchange, 501, f"{call.service}: {_NO_BACKEND}")
         made = self._forward(exchange, call, head, body)
         context = exchange.context
         if isinstance(context, CallContext) and not _is_aws(found):

@@ -55,7 +55,9 @@ class Gateway:
             loop=self.loop,
             upstream_tls=_upstream_tls(config),
         )
-        self._reach = Reach(self.loop, self.relay.reach, self.decider.routes.places())
+        routes = self.decider.routes
+        places = {name: place for name, place in routes.places().items() if place.host}
+        self._reach = Reach(self.loop, self.relay.reach, places)
 
     def serve(self, sock: socket.socket) -> None:
         """Serve clients from a listening socket."""
@@ -98,7 +100,7 @@ class Gateway:
     def health(self) -> dict[str, Any]:
         """Say how it stands, and whom it sends calls to."""
         routes = self.decider.routes
-        places = {"backend": routes.backend.url}
+        places = {"backend": routes.backend.url} if self.config.backend_host else {}
         if routes.controlplane is not routes.backend:
             places["controlplane"] = routes.controlplane.url
         return {"status": "running", "part": "gateway", "routes": places, **described(self._checks())}

@@ -8,7 +8,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, Literal
 
 from rich.console import Console
@@ -90,8 +90,16 @@ def opened_log(options: RunOptions) -> Iterator[Log | None]:
 class Reporter:
     """Reads JSON lines from a pipe on a thread of its own. `tally` may be read once `finish` has returned."""
 
-    def __init__(self, descriptor: int, log: Log | None, log_format: LogFormat) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        log: Log | None,
+        log_format: LogFormat,
+        *,
+        shows: Callable[[Record], bool] | None = None,
+    ) -> None:
         self.tally = Tally()
+        self._shows = shows or (lambda record: record.get("event") not in _UNTOLD)
         self._source = io.FileIO(descriptor, "r")  # closed by the thread that reads it
         self._received = bytearray()
         self._log = log
@@ -153,7 +161,7 @@ class Reporter:
         sentence = told(record)
         if sentence:
             tell(f"kecs: {sentence}")
-        elif self._log is not None and not (self._format is LogFormat.TEXT and record.get("event") in _UNTOLD):
+        elif self._log is not None and (self._format is LogFormat.JSON or self._shows(record)):
             self._log.write(raw.decode(errors="replace") if self._format is LogFormat.JSON else line(record))
         return record if isinstance(record, dict) else None
 

@@ -1,0 +1,233 @@
+"""The edge of `kecs server`: control plane, gateway and emulator as processes, brought up, watched, and taken down.
+
+The emulator, which is slowest, is started first. All ports are taken before anything is started, so that one that is
+not free costs nothing but a sentence.
+"""
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kecs.controlplane.config import kind_of
+from kecs.core.backends import BackendProfile
+from kecs.core.errors import BackendError, MachineError
+from kecs.core.formats import LogFormat
+from kecs.core.settings import LogLevel
+from kecs.emulator.backend import Backend, face
+from kecs.local import children, ports, reporter
+from kecs.local.children import Child
+from kecs.local.server_options import ServerOptions
+from kecs.local.server_screen import Screen, screen
+from kecs.local.summary import Record
+
+_START_S: Final = 60.0
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_LOOK_S: Final = 1.0
+_SHOWN: Final = frozenset(
+    {"call", "client_distrusts", "invalid", "refused", "unclassified", "internal_error", "misfit"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sockets:
+    """The ports, taken."""
+
+    gateway: socket.socket
+    api: socket.socket
+    admin: socket.socket
+
+
+def serve(options: ServerOptions) -> int:
+    """Serve until somebody ends it; return the exit code. Raises KecsError when it can't be started."""
+    given = Backend.parse(options.backend, source="gateway.backend") if options.backend else None
+    with ExitStack() as stack:
+        sockets = _take(stack, options)
+        _have(options.directory)
+        wakes = stack.enter_context(_signals())
+        emulator = None
+        address = given
+        if options.emulator and given is None:
+            emulator, address = stack.enter_context(_embedded(options.account))
+        if not options.emulator:
+            address = None
+        profile, found = _profile(options, address)
+        told, telling = os.pipe()
+        plane = _controlplane(stack, options, sockets, address, telling)
+        gateway = _gateway(stack, options, sockets, address, profile, telling)
+        os.close(telling)
+        parts = [part for part in (plane, gateway, emulator) if part is not None]
+        for part in parts:
+            part.wait_ready(_START_S)
+        log = reporter.Log(1, "standard output") if options.log_level is not LogLevel.WARNING else None
+        reading = reporter.Reporter(told, log, LogFormat.TEXT, shows=_shows(options.log_level))
+        _show(options, found)
+        reading.start()
+        code = _watch(parts, wakes)
+        for part in (gateway, plane):
+            part.stop()
+        reading.finish()
+    return code
+
+
+def _take(stack: ExitStack, options: ServerOptions) -> _Sockets:
+    def taken(port: int, flag: str, what: str) -> socket.socket:
+        return stack.enter_context(ports.listen(options.host, port, flag=flag, what=what))
+
+    return _Sockets(
+        gateway=taken(options.api_port, "--api-port", "the endpoint for all of AWS"),
+        api=taken(options.port, "--port", "the ECS API"),
+        admin=taken(options.admin_port, "--admin-port", "health and metrics"),
+    )
+
+
+def _have(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise MachineError(f"{directory} can't be made: {reason}", hint="name another with --data-dir") from error
+
+
+def _shows(level: LogLevel) -> Callable[[Record], bool]:
+    """Return what tells which records a person sees: calls, and what went wrong."""
+    if level is LogLevel.DEBUG:
+        return lambda _: True
+    return lambda record: str(record.get("event")) in _SHOWN or str(record.get("event")).endswith("_failed")
+
+
+@contextmanager
+def _embedded(account: str) -> Iterator[tuple[Child, Backend]]:
+    """Start the embedded emulator; calls wait in its socket's backlog until it is ready."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        child = children.start(
+            "emulator", "kecs.emulator", ["--fd", str(listener.fileno()), "--account", account], [listener.fileno()]
+        )
+        host, port = listener.getsockname()
+    try:
+        yield child, Backend(scheme="http", host=host, port=port)
+    finally:
+        child.stop()
+
+
+def _profile(options: ServerOptions, address: Backend | None) -> tuple[str, str]:
+    """Return the emulator's profile, and what a person is told of it."""
+    if address is None:
+        return BackendProfile.GENERIC, ""
+    if not options.backend:
+        return BackendProfile.EMBEDDED, "embedded"
+    told = "" if options.profile is BackendProfile.AUTO else str(options.profile)
+    try:
+        faced = face(address)
+    except BackendError as error:
+        return told or BackendProfile.GENERIC, f"{address}: {error.message}"
+    return told or faced.profile.name, f"{address}, {faced}"
+
+
+def _told(text: str) -> int:
+    """Return a descriptor that holds a text."""
+    descriptor = os.memfd_create("told")
+    os.write(descriptor, text.encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _address(sock: socket.socket) -> Backend:
+    """Return where a socket of ours is reached from this machine."""
+    host, port = sock.getsockname()[:2]
+    return Backend(scheme="http", host=_ANYWHERE.get(host, host), port=port)
+
+
+def _controlplane(
+    stack: ExitStack, options: ServerOptions, sockets: _Sockets, emulator: Backend | None, telling: int
+) -> Child:
+    config = _told(options.controlplane(emulator, _address(sockets.gateway)).to_json())
+    passed = {
+        "--fd": sockets.api.fileno(),
+        "--admin-fd": sockets.admin.fileno(),
+        "--config-fd": config,
+        "--log-fd": telling,
+    }
+    return _started(stack, "control plane", "kecs.controlplane", passed, config)
+
+
+def _gateway(  # noqa: PLR0917 - called in one place
+    stack: ExitStack,
+    options: ServerOptions,
+    sockets: _Sockets,
+    emulator: Backend | None,
+    profile: str,
+    telling: int,
+) -> Child:
+    config = _told(options.gateway(emulator, profile, _address(sockets.api)).to_json())
+    passed = {"--fd": sockets.gateway.fileno(), "--config-fd": config, "--log-fd": telling}
+    return _started(stack, "gateway", "kecs.gateway", passed, config, ["--authority", str(options.authority)])
+
+
+def _started(  # noqa: PLR0917 - called in two places
+    stack: ExitStack,
+    name: str,
+    module: str,
+    passed: Mapping[str, int],
+    config: int,
+    further: Sequence[str] = (),
+) -> Child:
+    words = [word for flag, number in passed.items() for word in (flag, str(number))]
+    child = children.start(name, module, [*words, *further], tuple(passed.values()))
+    stack.callback(child.stop)
+    os.close(config)
+    return child
+
+
+@contextmanager
+def _signals() -> Iterator[int]:
+    """Yield a descriptor that can be read from once somebody has asked for the end."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    signal.set_wakeup_fd(writing)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
+
+
+def _watch(parts: Sequence[Child], wakes: int) -> int:
+    """Wait until somebody ends it, or a part ends by itself."""
+    while True:
+        readable, _, _ = select.select([wakes], [], [], _LOOK_S)
+        if readable:
+            return 0
+        ended = next((part for part in parts if part.process.poll() is not None), None)
+        if ended is not None:
+            reporter.tell(f"kecs: the {ended.name} has ended by itself, code {ended.process.returncode}")
+            return 1
+
+
+def _show(options: ServerOptions, found: str) -> None:
+    sys.stdout.write(
+        screen(
+            Screen(
+                host=_ANYWHERE.get(options.host, options.host),
+                port=options.port,
+                admin_port=options.admin_port,
+                api_port=options.api_port,
+                emulator=found,
+                runtime=str(kind_of(options.runtime, options.kubeconfig, os.environ)),
+                directory=str(options.directory),
+                root=str(options.authority / "ca.crt"),
+            )
+        )
+    )
+    sys.stdout.flush()
