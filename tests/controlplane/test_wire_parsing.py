@@ -115,7 +115,11 @@ def test_numbers_and_times_in_other_spellings() -> None:
         ("DescribeContainerInstances", {}, ("InvalidParameterException", "Container Instances cannot be empty.")),
         ("RunTask", {}, ("InvalidParameterException", "TaskDefinition can not be blank.")),
         ("DeleteCluster", {"cluster": None}, ("InvalidParameterException", "Cluster can not be blank.")),
-        ("RegisterTaskDefinition", {"containerDefinitions": []}, ("ClientException", "Family can not be blank.")),
+        (
+            "RegisterTaskDefinition",
+            {"containerDefinitions": []},
+            ("ClientException", "Family should not be null or empty."),
+        ),
         ("RegisterTaskDefinition", {"family": "f"}, ("ClientException", "Container list cannot be empty.")),
         (
             "RegisterTaskDefinition",

@@ -73,8 +73,9 @@ def _resources(container: Json) -> Iterator[str]:
     if memory is not None and reserved is not None and memory < reserved:
         yield f"Invalid setting for container '{name}'. 'memory' must be greater than or equal to 'memoryReservation'."
     for wanted in container.get("resourceRequirements", ()):
-        if wanted["type"] == "GPU" and not (wanted["value"].isdecimal() and int(wanted["value"]) > 0):
-            yield f"Invalid GPU resource requirement '{wanted['value']}' for container '{name}'."
+        value = wanted.get("value", "")
+        if wanted["type"] == "GPU" and not (value.isdecimal() and int(value) > 0):
+            yield f"Invalid GPU resource requirement '{value}' for container '{name}'."
 
 
 def _ports(container: Json) -> Iterator[str]:

@@ -14,8 +14,11 @@ _TYPES: Final = {
     Kind.BOOLEAN: "Boolean",
     Kind.TIMESTAMP: "Date",
 }
-_MISSING: Final = {("RegisterTaskDefinition", "containerDefinitions"): "Container list cannot be empty."}
-"""Members that AWS calls by another name."""
+_MISSING: Final = {
+    ("RegisterTaskDefinition", "containerDefinitions"): "Container list cannot be empty.",
+    ("RegisterTaskDefinition", "family"): "Family should not be null or empty.",
+}
+"""Members of which AWS speaks in other words."""
 _QUOTED_MAX: Final = 256
 """Characters of a client's value that an error repeats."""
 
