@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from ecs_lab import EcsLab
 
+from kecs.controlplane.definitions_checks import problems
+
 type Json = dict[str, Any]
 
 ROLE = "arn:aws:iam::123456789012:role/ecsTaskExecutionRole"
@@ -69,6 +71,7 @@ def assert_refused(document: Json, sentence: str) -> None:
     error = lab.refused("RegisterTaskDefinition", document)
     assert (error.code, error.message) == ("ClientException", sentence)
     assert lab.call("ListTaskDefinitionFamilies", {})["families"] == []
+    assert list(problems(document))[0] == sentence  # noqa: RUF015 - all are looked for, not the first alone
 
 
 def register(lab: EcsLab, document: Json | None = None, **members: Any) -> Json:

@@ -29,7 +29,9 @@ DEVICE = {"hostPath": "/dev/fuse"}
 TMPFS = {"containerPath": "/run", "size": 8}
 SECRET = {"name": "A", "valueFrom": "/a"}
 LIMIT = {"name": "nofile", "softLimit": 10, "hardLimit": 20}
+SYSCTL = {"namespace": "net.core.somaxconn", "value": "1"}
 GPU = {"type": "GPU", "value": "1"}
+AWSLOGS: Json = {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-region": "us-east-1"}}
 DRIVER = {"logDriver": "syslog"}
 EFS = {"fileSystemId": "fs-1"}
 S3 = {"fileSystemArn": "arn:aws:s3files:us-east-1:123456789012:file-system/fs-1"}
@@ -209,6 +211,11 @@ _CONTAINER: dict[str, Pair] = {
     "memoryReservation": of_app({}, {"memoryReservation": 32}),
     "links": two({}, {"links": ["b:db"]}),
     "portMappings.containerPort": of_app({}, {"portMappings": [{"containerPort": 80}]}),
+    "portMappings.containerPort@in bridge mode, one that another container has too": two(
+        {"portMappings": [{"containerPort": 80}]},
+        {"portMappings": [{"containerPort": 81}]},
+        other={"portMappings": [{"containerPort": 81}]},
+    ),
     "portMappings.hostPort": listed("portMappings", {"containerPort": 80}, hostPort=8080),
     "portMappings.protocol": listed("portMappings", {"containerPort": 80}, protocol="udp"),
     "portMappings.name": listed("portMappings", {"containerPort": 80}, name="http"),
@@ -282,6 +289,7 @@ _CONTAINER: dict[str, Pair] = {
     ),
     "startTimeout": of_app({}, {"startTimeout": 60}),
     "stopTimeout": of_app({}, {"stopTimeout": 60}),
+    "stopTimeout@shorter than another container's": two({}, {"stopTimeout": 5}),
     "versionConsistency@disabled": of_app({}, {"versionConsistency": "disabled"}),
     "versionConsistency@enabled": of_app({}, {"versionConsistency": "enabled"}),
     "hostname": of_app({}, {"hostname": "web"}),
@@ -302,7 +310,11 @@ _CONTAINER: dict[str, Pair] = {
     "dnsSearchDomains": of_app({}, {"dnsSearchDomains": ["internal"]}),
     "extraHosts.hostname": of_app({}, {"extraHosts": [{"hostname": "a", "ipAddress": "10.0.0.2"}]}),
     "extraHosts.ipAddress": listed("extraHosts", {"hostname": "a", "ipAddress": "10.0.0.2"}, ipAddress="10.0.0.3"),
-    "dockerSecurityOptions": of_app({}, {"dockerSecurityOptions": ["label:disable"]}),
+    "dockerSecurityOptions": of_app({}, {"dockerSecurityOptions": ["no-new-privileges", "label:level:s0:c1"]}),
+    "dockerSecurityOptions@others": of_app({}, {"dockerSecurityOptions": ["label:disable"]}),
+    "dockerSecurityOptions@no-new-privileges of a privileged container": of_app(
+        {"privileged": True}, {"privileged": True, "dockerSecurityOptions": ["no-new-privileges"]}
+    ),
     "interactive": of_app({}, {"interactive": True}),
     "pseudoTerminal": of_app({}, {"pseudoTerminal": True}),
     "dockerLabels": of_app({}, {"dockerLabels": {"a": "b"}}),
@@ -315,6 +327,14 @@ _CONTAINER: dict[str, Pair] = {
     "healthCheck.retries": within("healthCheck", CHECK, retries=7),
     "healthCheck.startPeriod": within("healthCheck", CHECK, startPeriod=7),
     "systemControls.namespace": of_app({}, {"systemControls": [{"namespace": "net.core.somaxconn", "value": "1"}]}),
+    "systemControls.value@two values in two containers": two(
+        {"systemControls": [SYSCTL]},
+        {"systemControls": [{**SYSCTL, "value": "2"}]},
+        other={"systemControls": [SYSCTL]},
+    ),
+    "systemControls.namespace@those that Kubernetes does not call safe": of_app(
+        {"systemControls": [{"namespace": "net.ipv4.tcp_syncookies", "value": "1"}]}, {"systemControls": [SYSCTL]}
+    ),
     "systemControls.value": listed("systemControls", {"namespace": "net.core.somaxconn", "value": "1"}, value="2"),
     "resourceRequirements.type@GPU, NeuronDevice": of_app(
         {}, {"resourceRequirements": [{"type": "GPU", "value": "1"}]}
@@ -336,13 +356,16 @@ _CONTAINER: dict[str, Pair] = {
         },
     ),
     "credentialSpecs": of_app({}, {"credentialSpecs": ["credentialspecdomainless:arn:aws:s3:::b/k"]}),
-    "logConfiguration.logDriver@awslogs": of_app(
-        {}, {"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-region": "r"}}}
-    ),
+    "logConfiguration.logDriver@awslogs": of_app({}, {"logConfiguration": AWSLOGS}),
     "logConfiguration.logDriver@json-file, journald": of_app({}, {"logConfiguration": {"logDriver": "json-file"}}),
     "logConfiguration.logDriver@awsfirelens, fluentd, gelf, splunk, syslog": of_app({}, {"logConfiguration": DRIVER}),
-    "logConfiguration.options@of awslogs": of_app(
-        {}, {"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-region": "r"}}}
+    "logConfiguration.options@of awslogs: group, region, stream-prefix, create-group, mode, max-buffer-size": of_app(
+        {"logConfiguration": AWSLOGS},
+        {"logConfiguration": {"logDriver": "awslogs", "options": {**AWSLOGS["options"], "mode": "non-blocking"}}},
+    ),
+    "logConfiguration.options@of awslogs: others": of_app(
+        {"logConfiguration": AWSLOGS},
+        {"logConfiguration": {"logDriver": "awslogs", "options": {**AWSLOGS["options"], "awslogs-format": "x"}}},
     ),
     "logConfiguration.options@of others": within("logConfiguration", DRIVER, options={"syslog-facility": "daemon"}),
     "logConfiguration.secretOptions.name": within("logConfiguration", DRIVER, secretOptions=[SECRET]),

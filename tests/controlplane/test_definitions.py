@@ -173,6 +173,34 @@ def test_health_checks_have_all_their_numbers() -> None:
             },
             id="one that asks a machine for much",
         ),
+        pytest.param(
+            definition(
+                container(
+                    repositoryCredentials={"credentialsParameter": "arn:aws:secretsmanager:us-east-1:1:secret:a"},
+                    logConfiguration={
+                        "logDriver": "splunk",
+                        "secretOptions": [
+                            {"name": "splunk-token", "valueFrom": "/t"},
+                            {"name": "x", "valueFrom": "arn:aws:secretsmanager:us-east-1:123456789012:secret:t-a"},
+                        ],
+                    },
+                ),
+                container(
+                    "b", image="1.dkr.ecr.us-east-1.amazonaws.com/a:1", logConfiguration={"logDriver": "json-file"}
+                ),
+            ),
+            {
+                "com.amazonaws.ecs.capability.docker-remote-api.1.18",
+                "com.amazonaws.ecs.capability.docker-remote-api.1.19",
+                "com.amazonaws.ecs.capability.ecr-auth",
+                "com.amazonaws.ecs.capability.logging-driver.json-file",
+                "com.amazonaws.ecs.capability.logging-driver.splunk",
+                "ecs.capability.private-registry-authentication.secretsmanager",
+                "ecs.capability.secrets.asm.bootstrap.log-driver",
+                "ecs.capability.secrets.ssm.bootstrap.log-driver",
+            },
+            id="logs with secrets, and a registry of one's own",
+        ),
     ],
 )
 def test_attributes_that_a_machine_must_have_are_told(document: Json, names: set[str]) -> None:

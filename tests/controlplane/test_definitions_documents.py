@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from definitions_lab import ROLE, again, register
 from ecs_lab import EcsLab
+from fields_lab import pod_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kubernetes_lab import valid
+
+from kecs.controlplane import fields
 
 type Json = dict[str, Any]
 
@@ -35,6 +39,31 @@ def test_a_real_definition_that_can_not_run_is_refused(name: str, word: str) -> 
     error = EcsLab().refused("RegisterTaskDefinition", DOCUMENTS[name])
     assert error.code == "ClientException"
     assert word in error.message
+
+
+WARNED: dict[str, set[str]] = {
+    "batch": set(),
+    "datadog-agent": set(),
+    "efs": {
+        "volumes.efsVolumeConfiguration.authorizationConfig.iam",
+        "volumes.efsVolumeConfiguration.transitEncryption",
+    },
+    "fargate-web": set(),
+    "firelens": {"containerDefinitions.firelensConfiguration", "containerDefinitions.logConfiguration"},
+    "gpu": {"containerDefinitions.ulimits"},
+    "nginx": {"containerDefinitions.ulimits"},
+    "secrets": {"containerDefinitions.logConfiguration"},
+    "xray": {"containerDefinitions.restartPolicy", "containerDefinitions.systemControls.namespace"},
+}
+"""What of real definitions has no effect, or another."""
+
+
+@pytest.mark.parametrize("name", sorted(WARNED))
+def test_a_real_definition_becomes_a_pod_and_says_what_it_lacks(name: str) -> None:
+    document = DOCUMENTS[name]
+    assert {one.partition(" ")[0] for one in fields.warnings(document)} == WARNED[name]
+    assert len(fields.warnings(document)) == len(WARNED[name])
+    valid(pod_of(document))
 
 
 # Whatever is registered is given back so that it can be registered again.
@@ -87,7 +116,7 @@ def containers(draw: st.DrawFn, name: str, index: int) -> Json:
         "dockerLabels": st.dictionaries(WORDS, TEXTS, max_size=2),
         "ulimits": st.just([{"name": "nofile", "softLimit": 10, "hardLimit": 20}]),
         "mountPoints": st.just([{"sourceVolume": "v", "containerPath": "/v"}]),
-        "systemControls": st.just([{"namespace": "net.core.somaxconn", "value": "1"}]),
+        "systemControls": st.just([{"namespace": "kernel.shm_rmid_forced", "value": "1"}]),
         "stopTimeout": st.integers(2, 120),
         "user": st.sampled_from(["0", "1000:1000"]),
         "privileged": st.booleans(),

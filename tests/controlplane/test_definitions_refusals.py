@@ -91,6 +91,11 @@ SIZES = [
         "Invalid GPU resource requirement 'half' for container 'app'.",
         "half a GPU",
     ),
+    case(
+        definition(container(resourceRequirements=[{"type": "GPU"}])),
+        "Invalid GPU resource requirement '' for container 'app'.",
+        "a GPU without a number",
+    ),
 ]
 
 ALONE = [
@@ -270,6 +275,7 @@ WHOLE = [
         "A placement constraint of type memberOf must have an expression.",
         "a constraint of nothing",
     ),
+    case(definition(volumes=[{"configuredAtLaunch": True}]), "Volume.name should not be null or empty.", "no name"),
     case(definition(volumes=[{"name": "a b"}]), "Volume.name contains invalid characters.", "a volume with a space"),
     case(
         definition(volumes=[{"name": "a"}, {"name": "a"}]),

@@ -118,6 +118,19 @@ NETWORK = [
     ),
 ]
 
+CONTROLS = [
+    case(
+        definition(container(systemControls=[{"namespace": "net.core.somaxconn", "value": "1"}]), networkMode="host"),
+        "System control 'net.core.somaxconn' is not supported when networkMode=host.",
+        "a setting of the machine's network",
+    ),
+    case(
+        definition(container(systemControls=[{"namespace": "kernel.shmmax", "value": "1"}]), ipcMode="host"),
+        "System control 'kernel.shmmax' is not supported when ipcMode=host.",
+        "a setting of the machine's shared memory",
+    ),
+]
+
 TOGETHER = [
     case(
         definition(container(dependsOn=[{"containerName": "nope", "condition": "START"}])),
@@ -221,6 +234,6 @@ TOGETHER = [
 ]
 
 
-@pytest.mark.parametrize(("document", "sentence"), [*NETWORK, *TOGETHER])
+@pytest.mark.parametrize(("document", "sentence"), [*NETWORK, *CONTROLS, *TOGETHER])
 def test_a_definition_is_refused(document: dict[str, Any], sentence: str) -> None:
     assert_refused(document, sentence)

@@ -14,6 +14,7 @@ _AWSVPC_REFUSES = {
     "extraHosts": "Extra hosts are not supported on container when networkMode=awsvpc.",
     "disableNetworking": "Disable Networking is not supported on container when networkMode=awsvpc.",
 }
+_IPC_CONTROLS = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 _ONE_NETWORK = ("awsvpc", "host")
 """Modes in which a port of a container is one of its host's, or of its task's."""
 
@@ -34,6 +35,7 @@ def problems(params: Json) -> Iterator[str]:
     if not any(container.get("essential", True) for container in containers):
         yield "Task definition doesn't have any essential container."
     yield from _network(containers, mode)
+    yield from _controls(params, mode)
     yield from _ports(containers, mode)
     yield from _links(containers)
     yield from _volumes_from(containers)
@@ -51,6 +53,17 @@ def _network(containers: Iterable[Json], mode: str) -> Iterator[str]:
             yield "Port mappings are not supported when networkMode=none."
         if mode == "awsvpc":
             yield from (text for member, text in _AWSVPC_REFUSES.items() if container.get(member))
+
+
+def _controls(params: Json, mode: str) -> Iterator[str]:
+    """Yield system controls of a namespace that is the machine's own."""
+    for container in params["containerDefinitions"]:
+        for control in container.get("systemControls", ()):
+            name = control.get("namespace", "")
+            if mode == "host" and name.startswith("net."):
+                yield f"System control '{name}' is not supported when networkMode=host."
+            if params.get("ipcMode") == "host" and name.startswith(_IPC_CONTROLS):
+                yield f"System control '{name}' is not supported when ipcMode=host."
 
 
 def _ports(containers: Iterable[Json], mode: str) -> Iterator[str]:
@@ -124,7 +137,9 @@ def _mounts(params: Json) -> Iterator[str]:
             paths.add(path or "")
             mounted.add(source or "")
     unused = [
-        v["name"] for v in params.get("volumes", ()) if v.get("configuredAtLaunch") and v.get("name") not in mounted
+        v["name"]
+        for v in params.get("volumes", ())
+        if v.get("configuredAtLaunch") and v.get("name") and v["name"] not in mounted
     ]
     if unused:
         yield f"Volumes [{', '.join(unused)}] are not referenced by any of the containers"

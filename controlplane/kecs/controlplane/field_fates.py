@@ -19,7 +19,7 @@ class Fate(StrEnum):
     PLANE = "control plane"
     """The control plane does it: it is no business of the pod's."""
     WARNED = "warning"
-    """Kept, described, without effect; whoever registers it is told."""
+    """Kept and described, without effect or with another; whoever registers it is told."""
     REFUSED = "refused"
 
 
@@ -59,6 +59,10 @@ class Field:
     """Where in the pod, or who does what; of what is warned of or refused: why."""
     when: str = ""
     """Of which values that is true, for readers; empty: of all."""
+    about: str = ""
+    """What sentences speak of, where several fields are one matter; empty: the field."""
+    verb: str = ""
+    """What a sentence says of it; empty: that it has no effect, or is not supported."""
     holds: Holds = said
 
     @property
@@ -95,8 +99,8 @@ class Field:
     def sentence(self, found: Found) -> str:
         """Return what whoever registers a definition is told."""
         whose = f" of container '{found.container}'" if found.container else ""
-        what = "is not supported" if self.fate is Fate.REFUSED else "has no effect"
-        return f"{self.path}{whose} {what}: {self.how}."
+        verb = self.verb or ("is not supported" if self.fate is Fate.REFUSED else "has no effect")
+        return f"{self.about or self.path}{whose} {verb}: {self.how}."
 
 
 def _values(structure: Json, member: str) -> Iterator[tuple[Json, Any]]:

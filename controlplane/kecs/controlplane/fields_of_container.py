@@ -3,18 +3,58 @@
 from typing import Final
 
 from kecs.controlplane.field_fates import CONTAINERS, Fate, Field, Found, Holds, among, said
+from kecs.controlplane.kubernetes.containers import SECURITY_OPTION
+from kecs.controlplane.kubernetes.pods import STOP_TIMEOUT_S
 
 _POD, _INIT, _PLANE, _WARNED, _REFUSED = Fate.POD, Fate.INIT, Fate.PLANE, Fate.WARNED, Fate.REFUSED
 
 _NAMESERVERS_MAX = 3
-_SHIPPED = ("awslogs",)
-_KEPT = ("json-file", "journald")
+_ONE_MATTER = ("ulimits.", "restartPolicy.", "firelensConfiguration.", "logConfiguration.")
+"""Structures that have an effect as a whole, or none."""
+_AWSLOGS_OPTIONS = frozenset(
+    {
+        "awslogs-create-group",
+        "awslogs-group",
+        "awslogs-region",
+        "awslogs-stream-prefix",
+        "max-buffer-size",
+        "mode",
+    }
+)
+_SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
+"""What kubelet lets every pod set, as of Kubernetes 1.34."""
+
 _NO_SWAP = "swap is the node's business on Kubernetes, not a container's"
-_LOG = "lines are in the pod's log"
+_KEPT = "lines stay in the pod's log"
+_LOG = "lines stay in the pod's log, and go nowhere else"
 
 
-def _field(path: str, fate: Fate, how: str, *, when: str = "", holds: Holds = said) -> Field:
-    return Field(path=f"{CONTAINERS}.{path}", fate=fate, how=how, when=when, holds=holds)
+def _field(path: str, fate: Fate, how: str, *, when: str = "", holds: Holds = said, verb: str = "") -> Field:
+    about = path.partition(".")[0] if path.startswith(_ONE_MATTER) else path
+    return Field(
+        path=f"{CONTAINERS}.{path}",
+        fate=fate,
+        how=how,
+        when=when,
+        holds=holds,
+        about=f"{CONTAINERS}.{about}",
+        verb=verb,
+    )
 
 
 def _is_name(found: Found) -> bool:
@@ -27,13 +67,55 @@ def _is_second(found: Found) -> bool:
     return found.params.get("networkMode") == "host" or found.value != names[0]
 
 
+def _has_another(found: Found) -> bool:
+    """Tell whether another container listens on the same port, as it may where each has a network of its own."""
+    if (found.params.get("networkMode") or "bridge") != "bridge":
+        return False
+    protocol = found.parent.get("protocol", "tcp")
+    return any(
+        one.get("containerPort") == found.value and one.get("protocol", "tcp") == protocol
+        for container in found.params[CONTAINERS]
+        if container["name"] != found.container
+        for one in container.get("portMappings", ())
+    )
+
+
+def _is_shorter(found: Found) -> bool:
+    return any(found.value < one.get("stopTimeout", STOP_TIMEOUT_S) for one in found.params[CONTAINERS])
+
+
+def _is_contradicted(found: Found) -> bool:
+    name = found.parent.get("namespace")
+    controls = (one for container in found.params[CONTAINERS] for one in container.get("systemControls", ()))
+    return any(one.get("namespace") == name and one.get("value") != found.value for one in controls)
+
+
+def _is_unsafe(found: Found) -> bool:
+    return found.value not in _SAFE_SYSCTLS
+
+
+def _is_foreign(found: Found) -> bool:
+    return not all(SECURITY_OPTION.fullmatch(one) for one in found.value)
+
+
+def _contradicts(found: Found) -> bool:
+    """Tell whether a container that may gain privileges is not to: Kubernetes refuses that."""
+    added = found.parent.get("linuxParameters", {}).get("capabilities", {}).get("add", ())
+    powerful = bool(found.parent.get("privileged")) or "SYS_ADMIN" in added
+    return powerful and any(str(one).startswith("no-new-privileges") for one in found.value)
+
+
 def _are_many(found: Found) -> bool:
     servers = {server for one in found.params[CONTAINERS] for server in one.get("dnsServers", ())}
     return len(servers) > _NAMESERVERS_MAX
 
 
-def _has_no_driver(found: Found) -> bool:
-    return found.parent.get("logDriver") not in _SHIPPED
+def _is_of_another_driver(found: Found) -> bool:
+    return found.parent.get("logDriver") != "awslogs"
+
+
+def _has_other_options(found: Found) -> bool:
+    return not _is_of_another_driver(found) and not found.value.keys() <= _AWSLOGS_OPTIONS
 
 
 _MAIN: Final = (
@@ -45,6 +127,14 @@ _MAIN: Final = (
     _field("memoryReservation", _POD, "requests.memory"),
     _field("links", _POD, "hostAliases: containers of a task share an address"),
     _field("portMappings.containerPort", _POD, "ports[].containerPort"),
+    _field(
+        "portMappings.containerPort",
+        _WARNED,
+        "containers of a pod share one network, where two can't listen on one port",
+        when="in bridge mode, one that another container has too",
+        holds=_has_another,
+        verb="is not the container's own",
+    ),
     _field("portMappings.hostPort", _POD, "ports[].hostPort; in bridge mode one is chosen where none is said"),
     _field("portMappings.protocol", _POD, "ports[].protocol"),
     _field("portMappings.name", _PLANE, "what Service Connect configurations refer to"),
@@ -68,6 +158,14 @@ _MAIN: Final = (
     _field("dependsOn.condition", _POD, "the same"),
     _field("startTimeout", _PLANE, "ends the task where a dependency is late"),
     _field("stopTimeout", _POD, "terminationGracePeriodSeconds, the longest of the pod"),
+    _field(
+        "stopTimeout",
+        _WARNED,
+        "a pod has one, the longest of its containers', which is 30 s where one says nothing",
+        when="shorter than another container's",
+        holds=_is_shorter,
+        verb="is not the container's own",
+    ),
     _field("versionConsistency", _PLANE, "tags are not resolved to digests", when="disabled"),
     _field(
         "versionConsistency",
@@ -120,9 +218,38 @@ _KERNEL: Final = (
     ),
     _field("privileged", _POD, "securityContext.privileged"),
     _field("readonlyRootFilesystem", _POD, "securityContext.readOnlyRootFilesystem"),
-    _field("dockerSecurityOptions", _REFUSED, "what Docker is told has no counterpart that would be the same"),
+    _field(
+        "dockerSecurityOptions",
+        _POD,
+        "allowPrivilegeEscalation, seLinuxOptions",
+        when="no-new-privileges, label:user:…, label:role:…, label:type:…, label:level:…",
+    ),
+    _field("dockerSecurityOptions", _REFUSED, "a pod can't be told it", when="others", holds=_is_foreign),
+    _field(
+        "dockerSecurityOptions",
+        _REFUSED,
+        "a privileged container, and one with SYS_ADMIN, can always gain privileges",
+        when="no-new-privileges of a privileged container",
+        holds=_contradicts,
+    ),
     _field("systemControls.namespace", _POD, "securityContext.sysctls of the pod"),
+    _field(
+        "systemControls.namespace",
+        _WARNED,
+        "the nodes' kubelet has to allow it by allowedUnsafeSysctls",
+        when="those that Kubernetes does not call safe",
+        holds=_is_unsafe,
+        verb="keeps the task from starting where nodes don't allow it",
+    ),
     _field("systemControls.value", _POD, "securityContext.sysctls of the pod"),
+    _field(
+        "systemControls.value",
+        _WARNED,
+        "the containers of a pod have them together, and the last one that is said holds",
+        when="two values in two containers",
+        holds=_is_contradicted,
+        verb="is not the container's own",
+    ),
     _field("ulimits.name", _WARNED, "containers have the limits of their node's runtime"),
     _field("ulimits.softLimit", _WARNED, "containers have the limits of their node's runtime"),
     _field("ulimits.hardLimit", _WARNED, "containers have the limits of their node's runtime"),
@@ -161,16 +288,33 @@ _KERNEL: Final = (
 
 _LOGS: Final = (
     _field("logConfiguration.logDriver", _PLANE, "lines go to CloudWatch Logs", when="awslogs"),
-    _field("logConfiguration.logDriver", _PLANE, f"{_LOG}, which the node keeps", when="json-file, journald"),
+    _field(
+        "logConfiguration.logDriver",
+        _PLANE,
+        _KEPT,
+        when="json-file, journald",
+    ),
     _field(
         "logConfiguration.logDriver",
         _WARNED,
-        f"{_LOG}, and go nowhere else",
+        _LOG,
         when="awsfirelens, fluentd, gelf, splunk, syslog",
         holds=among("awsfirelens", "fluentd", "gelf", "splunk", "syslog"),
     ),
-    _field("logConfiguration.options", _PLANE, "group, region, stream prefix, awslogs-create-group", when="of awslogs"),
-    _field("logConfiguration.options", _WARNED, _LOG, when="of others", holds=_has_no_driver),
+    _field(
+        "logConfiguration.options",
+        _PLANE,
+        "where lines go; none of them ever holds a container up",
+        when="of awslogs: group, region, stream-prefix, create-group, mode, max-buffer-size",
+    ),
+    _field(
+        "logConfiguration.options",
+        _WARNED,
+        "each line is an event, sent to the emulator",
+        when="of awslogs: others",
+        holds=_has_other_options,
+    ),
+    _field("logConfiguration.options", _WARNED, _LOG, when="of others", holds=_is_of_another_driver),
     _field("logConfiguration.secretOptions.name", _WARNED, _LOG),
     _field("logConfiguration.secretOptions.valueFrom", _WARNED, _LOG),
     _field("firelensConfiguration.type", _WARNED, "the router runs as any container; nothing is routed to it"),

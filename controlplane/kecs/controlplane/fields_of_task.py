@@ -69,7 +69,7 @@ _TASK: Final = (
         holds=among("none"),
     ),
     *(
-        Field(path=f"proxyConfiguration.{member}", fate=_REFUSED, how=_MESH)
+        Field(path=f"proxyConfiguration.{member}", fate=_REFUSED, how=_MESH, about="proxyConfiguration")
         for member in ("type", "containerName", "properties.name", "properties.value")
     ),
     *(
@@ -124,7 +124,7 @@ _VOLUMES: Final = (
     Field(path=f"{_EFS}.rootDirectory", fate=_POD, how="subPath of its mounts"),
     Field(path=f"{_EFS}.transitEncryption", fate=_WARNED, how=_IN_CLUSTER, when="ENABLED", holds=among("ENABLED")),
     Field(path=f"{_EFS}.transitEncryption", fate=_PLANE, how="there is none", when="DISABLED"),
-    Field(path=f"{_EFS}.transitEncryptionPort", fate=_WARNED, how=_IN_CLUSTER),
+    Field(path=f"{_EFS}.transitEncryptionPort", fate=_WARNED, how=_IN_CLUSTER, about=f"{_EFS}.transitEncryption"),
     Field(path=f"{_EFS}.authorizationConfig.accessPointId", fate=_POD, how="subPath: a directory of its own"),
     Field(
         path=f"{_EFS}.authorizationConfig.iam", fate=_WARNED, how=_IN_CLUSTER, when="ENABLED", holds=among("ENABLED")
@@ -135,7 +135,7 @@ _VOLUMES: Final = (
     Field(path=f"{_S3}.transitEncryptionPort", fate=_WARNED, how=_IN_CLUSTER),
     Field(path=f"{_S3}.accessPointArn", fate=_POD, how="subPath: a directory of its own"),
     *(
-        Field(path=f"{_FSX}.{member}", fate=_REFUSED, how=_WINDOWS)
+        Field(path=f"{_FSX}.{member}", fate=_REFUSED, how=_WINDOWS, about=_FSX)
         for member in (
             "fileSystemId",
             "rootDirectory",
