@@ -42,8 +42,8 @@ from kecs.core.errors import MachineError
 _KEEP_ALIVE_S: Final = 600
 _LOG_FD: Final = 2
 
-type Sockets = tuple[socket.socket, socket.socket]
-"""Those that listen: the API's and the admin port's."""
+type Sockets = tuple[socket.socket, socket.socket | None]
+"""Those that listen: the API's and the admin port's, where there is one."""
 type Log = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -97,11 +97,11 @@ class ControlPlane:
     def _told(self, told: Told) -> None:
         self._tally.add(told.operation or "unknown", told.code, told.duration_s, warnings=len(told.warnings))
         if told.error is not None:
-            self._log("internal_error", _facts(told) | {"error": repr(told.error)})
+            self._log("internal_error", told.fields)
         elif told.misfits:
-            self._log("misfit", _facts(told) | {"what": list(told.misfits)})
+            self._log("misfit", told.fields)
         elif told.warnings:
-            self._log("warned", _facts(told) | {"what": list(told.warnings)})
+            self._log("warned", told.fields)
 
     def components(self) -> list[Component]:
         """Say how the parts of this process are."""
@@ -170,10 +170,11 @@ class ControlPlane:
 
     async def serve(self, sockets: Sockets, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until `stop` is set; then let requests finish."""
-        servers = [_Server(_settings(app, self.config)) for app in (self.api, self.admin)]
+        served = [(app, sock) for app, sock in zip((self.api, self.admin), sockets, strict=True) if sock is not None]
+        servers = [_Server(_settings(app, self.config)) for app, _ in served]
         reconciling = asyncio.create_task(self.reconciler.run())
         serving = [
-            asyncio.create_task(server.serve(sockets=[sock])) for server, sock in zip(servers, sockets, strict=True)
+            asyncio.create_task(server.serve(sockets=[sock])) for server, (_, sock) in zip(servers, served, strict=True)
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -196,10 +197,6 @@ class ControlPlane:
 def _instances(keeping: Keeping) -> Changes:
     """Keep the runtime's machines as container instances of every cluster."""
     return kept_instances(keeping.state, keeping.nodes, synced=keeping.synced, now=keeping.now, ids=keeping.ids)
-
-
-def _facts(told: Told) -> dict[str, Any]:
-    return {"operation": told.operation, "status": told.status, "request_id": told.request_id}
 
 
 class _Server(uvicorn.Server):
