@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from kecs.controlplane import scheduling_limits
+from kecs.controlplane import cluster_query, scheduling_limits
 from kecs.controlplane.errors import ApiError, invalid, unsupported
 from kecs.controlplane.operation import Question, Request
 from kecs.controlplane.records import Cluster, TaskDefinition
@@ -180,6 +180,9 @@ def placement(
         raise invalid(f"Placement constraints can have at most {_MOST_CONSTRAINTS} items.")
     if len(strategies) > _MOST_STRATEGIES:
         raise invalid(f"Placement strategies can have at most {_MOST_STRATEGIES} items.")
+    for one in constraints:
+        if one.get("type") == "memberOf":
+            cluster_query.query(one.get("expression") or "")
     if launch_type == _FARGATE and strategies:
         raise invalid("Placement strategies are not supported with FARGATE launch type.")
     if launch_type == _FARGATE and constraints:

@@ -1,5 +1,6 @@
 """The beginning and the end of a service's deployments: new ids, what is kept of each, and the way back. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -60,12 +61,24 @@ def begin(service: Service, definition: TaskDefinition, *, find: Lookup, now: da
         for key in service.service_deployments
         if (one := find(ServiceDeployment, key)) is not None and one.status in OPEN
     ]
-    kept, forgotten = service.service_deployments[: KEPT - 1], service.service_deployments[KEPT - 1 :]
+    kept = service.service_deployments[: KEPT - 1]
     return Begun(
         service=replace(service, deployments=_demoted(primary, service), service_deployments=(rollout.arn, *kept)),
         put=(revision, rollout, *(one for one in stopped if one.arn in kept)),
-        delete=tuple(one for key in forgotten if (one := find(ServiceDeployment, key)) is not None),
+        delete=tuple(_forgotten(service, find)),
     )
+
+
+def _forgotten(service: Service, find: Lookup) -> Iterator[Record]:
+    """Yield rollouts that are too old to be remembered, and revisions that nothing is left of without them."""
+    rollouts = [one for key in service.service_deployments if (one := find(ServiceDeployment, key)) is not None]
+    used = {one.revision_arn for one in service.deployments} | {service.completed_revision_arn}
+    used |= {one.target_revision for one in rollouts[: KEPT - 1]}
+    for one in rollouts[KEPT - 1 :]:
+        yield one
+        revision = find(ServiceRevision, one.target_revision)
+        if revision is not None and revision.arn not in used:
+            yield revision
 
 
 def roll_back(

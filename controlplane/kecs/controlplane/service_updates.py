@@ -117,7 +117,6 @@ def _changed(
         service_checks.fits(definition, launch_type, network, params.get("platformVersion") or "")
     constraints = _said(params, "placementConstraints", service.placement_constraints)
     strategies = _said(params, "placementStrategy", service.placement_strategy)
-    strategies = tuple(one for one in strategies if one)
     service_checks.placement(constraints, strategies, launch_type, service.scheduling_strategy)
     changed = replace(
         service,
