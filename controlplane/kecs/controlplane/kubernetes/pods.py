@@ -5,6 +5,7 @@ definition is registered: `kecs.controlplane.fields` has the list.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ from kecs.core.names import MODE_ANNOTATION, TASK_ANNOTATION
 type Json = dict[str, Any]
 
 _NOTHING: Final = Resolved()
+_POD_RESOURCES: Final = (1, 34)
 STOP_TIMEOUT_S: Final = 30
 """From SIGTERM to SIGKILL, where a container says nothing."""
 
@@ -60,6 +62,12 @@ def manifest(
         },
         "spec": _spec(launch, running, config, resolved, chosen or {}),
     }
+
+
+def takes_resources(version: Mapping[str, Any]) -> bool:
+    """Tell from /version whether the API server takes resources of whole pods: beta, and on, from 1.34."""
+    numbers = [re.match(r"\d*", str(version.get(name) or ""))[0] for name in ("major", "minor")]  # type: ignore[index]  # matches anything
+    return tuple(int(number or 0) for number in numbers) >= _POD_RESOURCES
 
 
 def _labels(launch: Launch) -> dict[str, str]:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol
@@ -95,6 +96,7 @@ class KubernetesRuntime:
         self._event = event
         self._kube = kube
         self._config = config
+        self._asked = False
         self._resolver = resolver
         self._follower = follower
         self._now = now
@@ -123,7 +125,8 @@ class KubernetesRuntime:
             resolved = await self._resolver.resolve(launch)
             taken = {port for pod in self._pods.values() for port in sighting(pod, now=self._now()).host_ports.values()}
             chosen = networking.host_ports(launch, containers(launch), taken)
-            pod = pods.manifest(launch, config=self._config, resolved=resolved, chosen=chosen)
+            config = await self._settled()
+            pod = pods.manifest(launch, config=config, resolved=resolved, chosen=chosen)
             made = await self._call(partial(self._make, launch, resolved, pod))
         except (ResolveError, ExpressionError) as error:
             expression = isinstance(error, ExpressionError)
@@ -137,6 +140,15 @@ class KubernetesRuntime:
             self._refused(arn, f"CannotCreateContainerError: {' '.join(error.message.split())}")
         else:
             self._saw(made)
+
+    async def _settled(self) -> PodConfig:
+        """Return the settings, once the API server has said what it can do."""
+        if not self._asked:
+            version = await self._call(partial(self._kube.get, "/version"))
+            self._asked = True
+            if not pods.takes_resources(version):
+                self._config = replace(self._config, pod_resources=False)
+        return self._config
 
     def _make(self, launch: Launch, resolved: Resolved, pod: Json) -> Json:
         """Make everything, on a thread. What is there already is left as it is."""
