@@ -63,6 +63,25 @@ def test_a_machine_that_is_not_ready_gets_none() -> None:
     assert placed(lab) == ["b"]
 
 
+def test_only_machines_that_meet_the_constraints_get_one() -> None:
+    lab = ServiceLab(instances=[machine("a"), machine("b"), machine("c")])
+    zone = {"name": "ecs.availability-zone", "value": "us-east-1a"}
+    lab.instances[0] = replace(lab.instances[0], attributes=(zone,))
+    lab.instances[1] = replace(lab.instances[1], attributes=(zone, {"name": "big", "value": "yes"}))
+    placement = {"placementConstraints": [{"type": "memberOf", "expression": "attribute:big exists"}]}
+    lab.api.call(
+        "RegisterTaskDefinition",
+        {"family": "app", "containerDefinitions": [{"name": "app", "image": "a", "memory": 64}], **placement},
+    )
+    here = [{"type": "memberOf", "expression": "attribute:ecs.availability-zone == us-east-1a"}]
+    lab.create(desired=None, schedulingStrategy="DAEMON", bounds=(0, 100), placementConstraints=here)
+    lab.turn()
+    assert placed(lab) == ["b"]
+    lab.instances[1] = replace(lab.instances[1], attributes=())
+    lab.turn()
+    assert placed(lab) == [], "a machine that meets them no more loses its task"
+
+
 def test_a_rollout_starts_a_new_task_only_where_the_old_one_is_gone() -> None:
     lab = with_machines("a", "b")
     lab.steady()

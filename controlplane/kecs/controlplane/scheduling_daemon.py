@@ -5,14 +5,15 @@ from itertools import groupby
 
 from kecs.controlplane import scheduling_limits as limits
 from kecs.controlplane import scheduling_progress as progress
-from kecs.controlplane.records import ContainerInstance, Task
+from kecs.controlplane.cluster_query import query
+from kecs.controlplane.records import ContainerInstance, Task, TaskDefinition
 from kecs.controlplane.records.services import Rollout
 from kecs.controlplane.scheduling_draft import Draft, Fitness, has_stopped
 
 
 def keep(draft: Draft) -> None:
     """Bring a service's tasks one step nearer to one on each machine."""
-    eligible = [one for one in draft.view.instances if one.status == "ACTIVE" and one.node]
+    eligible = [one for one in draft.view.instances if is_eligible(draft, one)]
     draft.service = replace(draft.service, desired_count=len(eligible))
     progress.account(draft)
     progress.judge(draft)
@@ -20,6 +21,19 @@ def keep(draft: Draft) -> None:
     _stop_replaced(draft, len(eligible))
     _start_missing(draft, eligible)
     progress.conclude(draft, len(eligible))
+
+
+def is_eligible(draft: Draft, instance: ContainerInstance) -> bool:
+    """Tell whether a machine is to have a task: it is a runtime's, it is active, and it meets all constraints."""
+    if instance.status != "ACTIVE" or not instance.node:
+        return False
+    definition = draft.found(TaskDefinition, draft.primary.definition_arn)
+    constraints = [
+        *draft.service.placement_constraints,
+        *((definition.document.get("placementConstraints") or ()) if definition else ()),
+    ]
+    facts = draft.view.facts.get(instance.arn, {})
+    return all(query(one["expression"])(facts) for one in constraints if one.get("type") == "memberOf")
 
 
 def is_on(task: Task, instance: ContainerInstance) -> bool:

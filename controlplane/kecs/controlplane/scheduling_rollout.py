@@ -1,5 +1,7 @@
 """A REPLICA service's tasks: as many of its primary deployment as are wanted, the others' drained. Pure."""
 
+from collections.abc import Callable
+
 from kecs.controlplane import events
 from kecs.controlplane import scheduling_limits as limits
 from kecs.controlplane import scheduling_progress as progress
@@ -19,15 +21,21 @@ def roll(draft: Draft) -> None:
     _say_when_blocked(draft)
 
 
-def order(draft: Draft, task: Task) -> tuple[bool, int, Fitness, float]:
+def order_of(draft: Draft) -> Callable[[Task], tuple[bool, int, Fitness, float]]:
     """Return where a task stands among those that may be stopped, the first to go first.
 
     A failed deployment's before all others', then by deployment, the oldest's first; then the unfit; then the newest.
     """
-    deployments = {one.id: (one.rollout, index) for index, one in enumerate(draft.service.deployments)}
-    rollout, index = deployments.get(task.deployment_id, (Rollout.FAILED, len(deployments)))
-    is_kept = rollout is not Rollout.FAILED or index == 0
-    return is_kept, -index, draft.fitness(task), -task.created_at.timestamp()
+    deployments = {
+        one.id: (one.rollout is not Rollout.FAILED or index == 0, -index)
+        for index, one in enumerate(draft.service.deployments)
+    }
+    nobodys = False, -len(deployments)
+
+    def place(task: Task) -> tuple[bool, int, Fitness, float]:
+        return *deployments.get(task.deployment_id, nobodys), draft.fitness(task), -task.created_at.timestamp()
+
+    return place
 
 
 def _stop_not_needed(draft: Draft) -> None:
@@ -36,7 +44,7 @@ def _stop_not_needed(draft: Draft) -> None:
     healthy = sum(is_relied_on(draft, one) for one in live)
     budget = healthy - limits.least(draft.service.desired_count, draft.service.deployment_configuration)
     stopped: list[Task] = []
-    for task in sorted(_not_needed(draft, live), key=lambda one: order(draft, one)):
+    for task in sorted(_not_needed(draft, live), key=order_of(draft)):
         if is_relied_on(draft, task):
             if budget <= 0:
                 continue
@@ -51,17 +59,17 @@ def _not_needed(draft: Draft, live: list[Task]) -> list[Task]:
     Its unhealthy tasks stay until others are healthy in their place. A deployment that failed takes nobody's place.
     """
     wanted = draft.service.desired_count
-    free = sorted((one for one in live if not draft.is_protected(one)), key=lambda one: order(draft, one))
+    free = sorted((one for one in live if not draft.is_protected(one)), key=order_of(draft))
     if draft.primary.rollout is Rollout.FAILED:
         return free[: max(len(live) - wanted, 0)]
     own = [one for one in live if one.deployment_id == draft.primary.id]
-    fit = [one for one in own if draft.fitness(one) is not Fitness.UNHEALTHY]
+    fit = sum(draft.fitness(one) is not Fitness.UNHEALTHY for one in own)
     are_replaced = sum(draft.fitness(one) is Fitness.HEALTHY for one in own) >= wanted
-    return [
-        *(one for one in free if one not in own),
-        *[one for one in free if one in fit][: max(len(fit) - wanted, 0)],
-        *(one for one in free if one in own and one not in fit and are_replaced),
-    ]
+    others = [one for one in free if one.deployment_id != draft.primary.id]
+    mine = [one for one in free if one.deployment_id == draft.primary.id]
+    surplus = [one for one in mine if draft.fitness(one) is not Fitness.UNHEALTHY][: max(fit - wanted, 0)]
+    unhealthy = [one for one in mine if are_replaced and draft.fitness(one) is Fitness.UNHEALTHY]
+    return [*others, *surplus, *unhealthy]
 
 
 def is_relied_on(draft: Draft, task: Task) -> bool:

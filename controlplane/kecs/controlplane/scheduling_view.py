@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from kecs.controlplane.cluster_query import Facts
+from kecs.controlplane.container_instances import attributes_of
 from kecs.controlplane.records import Cluster, ContainerInstance, Record, Service, Task, TaskSet
 from kecs.controlplane.runtime import Node
 from kecs.controlplane.scheduling_limits import SETTLED_AFTER
@@ -32,6 +34,8 @@ class ServiceView:
     task_sets: tuple[TaskSet, ...] = ()
     instances: tuple[ContainerInstance, ...] = ()
     """The cluster's: what a DAEMON service has a task on each of."""
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    """What placement constraints ask of them, by ARN."""
     nodes: Mapping[str, Node] = field(default_factory=dict)
     """What the runtime told of its machines, by name."""
     settled_after: timedelta = SETTLED_AFTER
@@ -64,6 +68,18 @@ def see(
         find=state.get,
         task_sets=tuple(one for arn in service.task_sets if (one := state.get(TaskSet, arn)) is not None),
         instances=instances,
+        facts=_facts(state, service, instances),
         nodes=nodes or {},
         settled_after=settled_after,
     )
+
+
+def _facts(state: State, service: Service, instances: tuple[ContainerInstance, ...]) -> Mapping[str, Facts]:
+    """Return what constraints ask of machines; of a DAEMON service alone: others' tasks the runtime places."""
+    if service.scheduling_strategy != "DAEMON":
+        return {}
+    return {
+        one.arn: {"ec2InstanceId": (one.ec2_instance_id,)}
+        | {f"attribute:{each['name']}": (str(each["value"] or ""),) for each in attributes_of(state, one)}
+        for one in instances
+    }
