@@ -22,7 +22,7 @@ from kecs.core.names import TASK_ANNOTATION
 type Json = dict[str, Any]
 type Pair = tuple[Json, Json]
 
-CONFIG = PodConfig(task_init_image="kecs-task-init:1")
+CONFIG = PodConfig()
 MOUNTED = container(mountPoints=[{"sourceVolume": "data", "containerPath": "/data"}])
 CHECK = {"command": ["CMD-SHELL", "true"]}
 DEVICE = {"hostPath": "/dev/fuse"}
@@ -318,9 +318,11 @@ _CONTAINER: dict[str, Pair] = {
     "interactive": of_app({}, {"interactive": True}),
     "pseudoTerminal": of_app({}, {"pseudoTerminal": True}),
     "dockerLabels": of_app({}, {"dockerLabels": {"a": "b"}}),
-    "ulimits.name": of_app({}, {"ulimits": [LIMIT]}),
-    "ulimits.softLimit": listed("ulimits", LIMIT, softLimit=11),
-    "ulimits.hardLimit": listed("ulimits", LIMIT, hardLimit=21),
+    **{
+        f"ulimits.{member}@{when}": of_app({}, {"ulimits": [{**LIMIT, "name": name}]})
+        for member in ("name", "softLimit", "hardLimit")
+        for when, name in (("of nofile, nproc, core", "nofile"), ("of others", "memlock"))
+    },
     "healthCheck.command": of_app({}, {"healthCheck": CHECK}),
     "healthCheck.interval": within("healthCheck", CHECK, interval=7),
     "healthCheck.timeout": within("healthCheck", CHECK, timeout=7),

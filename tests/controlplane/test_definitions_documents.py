@@ -17,7 +17,7 @@ from kecs.controlplane import fields
 type Json = dict[str, Any]
 
 DOCUMENTS = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parent / "documents").glob("*.json")}
-REFUSED = {"windows": "Windows"}
+REFUSED = {"elasticsearch": "ulimits", "windows": "Windows"}
 """What no cluster of ours runs, and a word of the refusal."""
 
 

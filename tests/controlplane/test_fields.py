@@ -57,7 +57,7 @@ def sentences(field: Field, document: Json) -> set[str]:
     return {field.sentence(found) for found in field.found(document)}
 
 
-@pytest.mark.parametrize("field", rows(Fate.POD, Fate.INIT))
+@pytest.mark.parametrize("field", rows(Fate.POD))
 def test_what_stands_in_the_pod_changes_it(field: Field) -> None:
     assert changed(field.path, field.when)
     for document in pair_of(field.path, field.when):
@@ -164,7 +164,6 @@ silence.
 | word | what becomes of it |
 | --- | --- |
 | in the pod | it stands in the manifest of the task's pod; the last column says where |
-| init process | the process that starts the container's own one does it |
 | control plane | the control plane does it itself |
 | warning | it is kept and described, and has no effect; a header `x-kecs-warning` of the answer says so, and the log |
 | refused | a definition that says it is refused with a ClientException |

@@ -14,8 +14,6 @@ class Fate(StrEnum):
     """What becomes of a field."""
 
     POD = "in the pod"
-    INIT = "init process"
-    """The process that starts a container's own one does it."""
     PLANE = "control plane"
     """The control plane does it: it is no business of the pod's."""
     WARNED = "warning"

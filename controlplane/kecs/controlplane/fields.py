@@ -1,9 +1,9 @@
 """What becomes of each field of a task definition: nothing that somebody says is ignored in silence. Pure.
 
 `TABLE` has every member of RegisterTaskDefinition, nested ones too, and of some of them several values. A field stands
-in the pod, is obeyed by the init process in the container or by the control plane; or it is kept with a warning; or a
-definition that has it is refused. docs/ecs-task-definitions.md shows the table; tests hold it against the model and
-against the pods that definitions with and without each field become.
+in the pod, or is obeyed by the control plane; or it is kept with a warning; or a definition that has it is refused.
+docs/ecs-task-definitions.md shows the table; tests hold it against the model and against the pods that definitions with
+and without each field become.
 """
 
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from kecs.controlplane.field_fates import CONTAINERS, Fate, Field, Found, Holds,
 from kecs.controlplane.kubernetes.containers import SECURITY_OPTION
 from kecs.controlplane.kubernetes.pods import STOP_TIMEOUT_S
 
-_POD, _INIT, _PLANE, _WARNED, _REFUSED = Fate.POD, Fate.INIT, Fate.PLANE, Fate.WARNED, Fate.REFUSED
+_POD, _PLANE, _WARNED, _REFUSED = Fate.POD, Fate.PLANE, Fate.WARNED, Fate.REFUSED
 
 _NAMESERVERS_MAX = 3
 _ONE_MATTER = ("ulimits.", "restartPolicy.", "firelensConfiguration.", "logConfiguration.")
@@ -21,6 +21,8 @@ _AWSLOGS_OPTIONS = frozenset(
         "mode",
     }
 )
+_UNLIMITED = ("nofile", "nproc", "core")
+"""What containerd's own unit sets to infinity, and containers inherit."""
 _SAFE_SYSCTLS = frozenset(
     {
         "kernel.shm_rmid_forced",
@@ -78,6 +80,10 @@ def _has_another(found: Found) -> bool:
         if container["name"] != found.container
         for one in container.get("portMappings", ())
     )
+
+
+def _is_unlimited(found: Found) -> bool:
+    return found.parent.get("name") in _UNLIMITED
 
 
 def _is_shorter(found: Found) -> bool:
@@ -250,9 +256,26 @@ _KERNEL: Final = (
         holds=_is_contradicted,
         verb="is not the container's own",
     ),
-    _field("ulimits.name", _WARNED, "containers have the limits of their node's runtime"),
-    _field("ulimits.softLimit", _WARNED, "containers have the limits of their node's runtime"),
-    _field("ulimits.hardLimit", _WARNED, "containers have the limits of their node's runtime"),
+    *(
+        row
+        for member in ("name", "softLimit", "hardLimit")
+        for row in (
+            _field(
+                f"ulimits.{member}",
+                _WARNED,
+                "containerd, as it is shipped, gives containers as many as their node has",
+                when="of nofile, nproc, core",
+                holds=_is_unlimited,
+            ),
+            _field(
+                f"ulimits.{member}",
+                _REFUSED,
+                "nothing in a pod can raise or lower it",
+                when="of others",
+                holds=lambda found: not _is_unlimited(found),
+            ),
+        )
+    ),
     _field("restartPolicy.enabled", _WARNED, "containers are not started again", when="true"),
     _field("restartPolicy.ignoredExitCodes", _WARNED, "containers are not started again"),
     _field("restartPolicy.restartAttemptPeriod", _WARNED, "containers are not started again"),
