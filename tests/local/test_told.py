@@ -1,5 +1,7 @@
 """What the sidecar of a run is told, from the options of the run."""
 
+from contextlib import ExitStack
+
 import emulator_lab
 import pytest
 
@@ -7,7 +9,7 @@ from kecs.core.backends import BackendProfile
 from kecs.core.errors import UsageError
 from kecs.emulator.backend import Backend
 from kecs.local.options import RunOptions
-from kecs.local.run import _config
+from kecs.local.run import _config, _controlplane
 
 BACKEND = Backend(scheme="http", host="127.0.0.1", port=4566)
 
@@ -17,12 +19,15 @@ BACKEND = Backend(scheme="http", host="127.0.0.1", port=4566)
     [
         ("https://plane.example", ("plane.example", 443, True)),
         ("http://127.0.0.1:8080", ("127.0.0.1", 8080, False)),
-        ("", ("", 0, False)),
+        ("backend", ("", 0, False)),
     ],
 )
 def test_the_control_planes_scheme_is_told(url: str, told: tuple[str, int, bool]) -> None:
-    controlplane = Backend.parse(url, source="--controlplane") if url else None
-    config = _config(RunOptions(command=("true",), controlplane=url), BACKEND, controlplane, "eu-west-1", [])
+    options = RunOptions(command=("true",), controlplane=url)
+    with ExitStack() as stack:
+        plane, controlplane = _controlplane(stack, options, BACKEND, "eu-west-1")
+    assert plane is None
+    config = _config(options, BACKEND, controlplane, "eu-west-1", [])
     assert (config.controlplane_host, config.controlplane_port, config.controlplane_tls) == told
 
 

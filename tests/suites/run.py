@@ -167,6 +167,8 @@ def run(place: Place, name: str, tests: Sequence[str]) -> dict[str, Outcome]:
             "run",
             "--backend",
             url,
+            "--controlplane",
+            "backend",
             "--account",
             emulator.account,
             "-q",

@@ -24,7 +24,7 @@ _SETTINGS: Final = {
     type=click.Choice([one.value for one in BackendProfile]),
     help="What is known of --backend. Default: auto, it is asked.",
 )
-@click.option("--controlplane", metavar="URL", help="Who answers ECS and ELBv2. Default: the emulator.")
+@click.option("--controlplane", metavar="URL|backend", help="Who answers ECS. Default: the embedded control plane.")
 @click.option("--region", help="Default: AWS_REGION, the AWS profile's, else us-east-1.")
 @click.option("--account", help="Account id in ARNs. Default: 000000000000.")
 @click.option(

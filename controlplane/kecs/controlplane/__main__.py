@@ -26,6 +26,7 @@ _STDERR: Final = 2
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m kecs.controlplane", description=__doc__)
+    parser.add_argument("--no-admin", action="store_true", help="serve the API alone")
     parser.add_argument("--config-fd", type=int, help=f"holds the configuration; else {VARIABLE} does")
     parser.add_argument("--listen", metavar="HOST:PORT", default="*:8080", help="of the API (default: %(default)s)")
     parser.add_argument("--admin", metavar="HOST:PORT", default="*:8081", help="of the admin port (%(default)s)")
@@ -99,7 +100,8 @@ def main() -> None:
     options = _arguments()
     try:
         config = _config(options.config_fd)
-        sockets = (_listener(options.fd, options.listen), _listener(options.admin_fd, options.admin))
+        admin = None if options.no_admin else _listener(options.admin_fd, options.admin)
+        sockets = (_listener(options.fd, options.listen), admin)
         uvloop.run(_serve(config, options, sockets))
     except KecsError as error:
         complain(error.message, error.hint)

@@ -11,6 +11,8 @@ from kecs.core.backends import BackendProfile
 from kecs.core.errors import UsageError
 from kecs.core.formats import LogFormat, Summary
 
+BACKEND = "backend"
+"""Who answers ECS, where that is the emulator like for all else."""
 _PORT_MAX = 65535
 
 
@@ -47,7 +49,7 @@ class RunOptions:
     profile: BackendProfile = BackendProfile.AUTO
     """What is known of it; auto: it is asked."""
     controlplane: str = ""
-    """URL that answers ECS and ELBv2; empty for the backend."""
+    """URL that answers ECS; empty for the embedded control plane, `BACKEND` for the backend."""
     region: str = ""
     """Empty: from the caller's environment or AWS configuration file, else the default."""
     account: str = names.DEFAULT_ACCOUNT

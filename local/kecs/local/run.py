@@ -24,9 +24,10 @@ from kecs.emulator.backend import Backend, face
 from kecs.local import children, inspection, namespace, processes, publish, reporter, rundir, trust
 from kecs.local.authority import Embedded
 from kecs.local.children import Child
+from kecs.local.ecs import OnDemand, on_demand
 from kecs.local.environment import command_environment, region_of
 from kecs.local.namespace import Namespace
-from kecs.local.options import RunOptions
+from kecs.local.options import BACKEND, RunOptions
 from kecs.local.orders import Orders
 from kecs.local.renewal import Renewal, spelled
 from kecs.local.running import registered
@@ -90,7 +91,6 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
     variables = {**base, **options.env}
     processes.find_program(options.command[0], path=variables.get("PATH"), cwd=_working_directory())
     backend = Backend.parse(options.backend) if options.backend else None
-    controlplane = Backend.parse(options.controlplane, source="--controlplane") if options.controlplane else None
     with ExitStack() as stack:
         log = stack.enter_context(reporter.opened_log(options))
         inspection.settings(options)  # so that nothing is made where a file can't be read
@@ -102,7 +102,9 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
         inside, told = _namespace_and_trust(stack, directory, authority, options, base, timings=timings)
         region = options.region or region_of(variables, _aws_config(variables)) or names.DEFAULT_REGION
         notes = list(told.notes)
-        config = _config(options, backend or _address(emulator), controlplane, region, notes)
+        address = backend or _address(emulator)
+        plane, controlplane = _controlplane(stack, options, address, region)
+        config = _config(options, address, controlplane, region, notes)
         with timings.part("relay"):
             running = _start(stack, inside, log, options, _orders(options, config, told, inside, listeners))
         if inspection.wanted(options):
@@ -110,6 +112,8 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
                 inspection.await_engine(running.reporter, options)
         renewal = _renewal(options, authority, told, running.sidecar)
         stack.callback(renewal.stop)  # before the sidecar's pipe is closed
+        if plane is not None:
+            plane.start()
         for listener, _ in listeners:
             listener.close()
         if emulator is not None:
@@ -119,7 +123,9 @@ def run(options: RunOptions, base: Mapping[str, str]) -> int:
             base, trust=told.variables, region=region, suffixes=SUFFIXES, extra=options.env
         )
         _say(options, [*notes, *environment.notes, *([str(timings)] if options.timings else [])])
-        watched = [running.sidecar, *([emulator.child] if emulator else [])]
+        watched: list[Child | OnDemand] = [running.sidecar]
+        watched += [emulator.child] if emulator else []
+        watched += [plane] if plane else []
         return _command(options, running, renewal, environment.variables, watched)
 
 
@@ -201,7 +207,7 @@ def _command(
     running: _Running,
     renewal: Renewal,
     variables: Mapping[str, str],
-    watched: Sequence[Child],
+    watched: Sequence[Child | OnDemand],
 ) -> int:
     """Start the command, wait for its end, and tell what happened."""
     with processes.held():
@@ -243,6 +249,18 @@ def _address(emulator: _Emulator | None) -> Backend:
     if emulator is None:
         raise BackendError("there is no backend", hint="give --backend URL")
     return emulator.address
+
+
+def _controlplane(
+    stack: ExitStack, options: RunOptions, emulator: Backend, region: str
+) -> tuple[OnDemand | None, Backend | None]:
+    """Return who answers ECS, where that is ours, and where; None for the emulator."""
+    if options.controlplane == BACKEND:
+        return None, None
+    if options.controlplane:
+        return None, Backend.parse(options.controlplane, source="--controlplane")
+    plane = stack.enter_context(on_demand(emulator, region=region, account=options.account, accounts=options.accounts))
+    return plane, plane.address
 
 
 def _aws_config(variables: Mapping[str, str]) -> str:
