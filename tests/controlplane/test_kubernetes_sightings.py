@@ -51,6 +51,7 @@ def failed(status: Json, **more: Any) -> str:
             id="out of memory",
         ),
         pytest.param(ended(0, "OOMKilled"), ContainerStatus.STOPPED, 0, "", id="a child was out of memory"),
+        pytest.param(ended(137, "ContainerStatusUnknown"), ContainerStatus.STOPPED, None, "", id="was never there"),
         pytest.param(
             ended(128, "StartError", message='exec: "/nope": stat /nope: no such file or directory'),
             ContainerStatus.STOPPED,

@@ -104,6 +104,8 @@ class KubernetesRuntime:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kubernetes")
         self._pods: dict[str, Json] = {}
         """By task ARN."""
+        self._seen: dict[str, Sighting] = {}
+        """What was told of each last."""
         self._news: dict[object, Sighting | Node | Resynced] = {}
         """What has not been told yet, the newest of each: as much as there are tasks, never more."""
         self._woken = asyncio.Event()
@@ -249,7 +251,7 @@ class KubernetesRuntime:
         for arn in [arn for arn in self._pods if arn not in there]:
             self._lost(arn, self._pods[arn])
         for pod in there.values():
-            self._saw(pod)
+            self._saw(pod, again=True)
         self._tell(Resynced, Resynced())
 
     def _changed(self, kind: str, pod: Json) -> None:
@@ -269,12 +271,15 @@ class KubernetesRuntime:
             seen = Node(name=seen.name, cpu=seen.cpu, memory=seen.memory, ready=False, unschedulable=True)
         self._tell(("node", seen.name), seen)
 
-    def _saw(self, pod: Json) -> None:
+    def _saw(self, pod: Json, *, again: bool = False) -> None:
+        """Tell what is seen of a pod where that is new; `again`: in any case."""
         arn = arn_of(pod)
         self._pods[arn] = pod
         now = self._now()
         seen = sighting(pod, now=now)
-        self._tell(arn, seen)
+        if again or seen != self._seen.get(arn):
+            self._seen[arn] = seen
+            self._tell(arn, seen)
         self._arm(arn, next_change(pod, now), now)
         if due := gates.due(pod, seen):
             self._open(pod, due)
@@ -283,6 +288,7 @@ class KubernetesRuntime:
 
     def _lost(self, arn: str, pod: Json) -> None:
         self._pods.pop(arn, None)
+        self._seen.pop(arn, None)
         self._arm(arn, None, self._now())
         self._tell(arn, sighting(pod, now=self._now(), gone=True))
         if self._follower is not None:

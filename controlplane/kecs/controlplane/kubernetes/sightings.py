@@ -22,6 +22,8 @@ type Json = dict[str, Any]
 OUT_OF_MEMORY: Final = "OutOfMemoryError: Container killed due to memory usage"
 _KILLED: Final = 137
 _START_ERROR: Final = 128
+_UNKNOWN: Final = "ContainerStatusUnknown"
+"""kubelet's word, with 137, when a pod ends before its container was there."""
 _PULL: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _FIRST_TRY: Final = "ErrImagePull"
 _FINAL: Final = re.compile(r"not found|denied|unauthorized|does not exist|invalid reference", re.IGNORECASE)
@@ -147,7 +149,9 @@ def _digest(image: str) -> str:
 
 
 def _exit_code(terminated: Json) -> int | None:
-    """Return the exit code; none of a container that never ran, for which kubelet says 128."""
+    """Return the exit code; none of a container that never ran, for which kubelet says 128 or 137."""
+    if terminated.get("reason") == _UNKNOWN:
+        return None
     if terminated.get("reason") in _RUN and terminated.get("exitCode") == _START_ERROR:
         return None
     return int(terminated.get("exitCode", 0))
