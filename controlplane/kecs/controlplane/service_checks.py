@@ -8,6 +8,7 @@ from kecs.controlplane import cluster_query, scheduling_limits
 from kecs.controlplane.errors import ApiError, invalid, unsupported
 from kecs.controlplane.operation import Question, Request
 from kecs.controlplane.records import Cluster, TaskDefinition
+from kecs.controlplane.state import Scope
 from kecs.controlplane.task_making import launch_type_of
 
 type Json = dict[str, Any]
@@ -239,10 +240,12 @@ def _check_target_group(target_group: str, request: Request, definition: TaskDef
         )
 
 
-def role(params: Mapping[str, Any], *, account: str, partition: str, is_awsvpc: bool) -> str:
+def role(params: Mapping[str, Any], cluster: Cluster, definition: TaskDefinition | None) -> str:
     """Return the ARN of the role by which a service reaches its load balancers; empty where it reaches none."""
     given = params.get("role")
-    stem = f"arn:{partition}:iam::{account}:role"
+    scope = Scope.of(cluster.arn)
+    stem = f"arn:{scope.partition}:iam::{scope.account}:role"
+    is_awsvpc = definition is not None and definition.network_mode == "awsvpc"
     if not given:
         linked = is_awsvpc or params.get("loadBalancers") or params.get("serviceRegistries")
         return f"{stem}/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS" if linked else ""

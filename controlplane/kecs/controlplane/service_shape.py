@@ -39,7 +39,6 @@ class Counts:
 def describe(state: State, service: Service, *, tags: bool = False) -> Json:
     """Return a service by AWS's names; its tags are there only when they are asked for."""
     counts = Counts.of(state.tasks_of_service(service.arn))
-    sets = [one for key in service.task_sets if (one := state.get(TaskSet, key)) is not None]
     is_rolled = service.deployment_controller == "ECS"
     return {
         "serviceArn": service.arn,
@@ -57,7 +56,7 @@ def describe(state: State, service: Service, *, tags: bool = False) -> Json:
         "platformFamily": service.deployments[0].platform_family or None if service.deployments else None,
         "taskDefinition": service.definition_arn or None,
         "deploymentConfiguration": service.deployment_configuration,
-        "taskSets": None if is_rolled else [describe_task_set(one, service, counts) for one in sets],
+        "taskSets": None if is_rolled else _task_sets(state, service, counts),
         "deployments": [_deployment(one, counts) for one in service.deployments],
         "roleArn": service.role_arn or None,
         "events": [{"id": one.id, "createdAt": one.created_at, "message": one.message} for one in service.events],
@@ -77,6 +76,11 @@ def describe(state: State, service: Service, *, tags: bool = False) -> Json:
         "enableExecuteCommand": service.enable_execute_command,
         "availabilityZoneRebalancing": service.further.get("availabilityZoneRebalancing"),
     }
+
+
+def _task_sets(state: State, service: Service, counts: Counts) -> list[Json]:
+    found = (state.get(TaskSet, key) for key in service.task_sets)
+    return [describe_task_set(one, service, counts) for one in found if one is not None]
 
 
 def _current(service: Service) -> str | None:
