@@ -8,7 +8,7 @@ from definitions_lab import register, three
 from ecs_lab import NOW, SCOPE, EcsLab
 
 from kecs.controlplane import definitions
-from kecs.controlplane.records import Cluster, Service, Task, TaskDefinition, TaskSet
+from kecs.controlplane.records import Cluster, Service, ServiceRevision, Task, TaskDefinition, TaskSet
 from kecs.controlplane.records.definitions import DefinitionStatus
 from kecs.controlplane.records.services import Deployment, DeploymentStatus, ServiceStatus
 from kecs.controlplane.records.tasks import TaskStatus
@@ -174,6 +174,19 @@ def test_what_is_to_be_deleted_goes_when_nothing_uses_it(user: Task | Service | 
     if user is not None:
         lab.store.apply(Changes(put=(user,)))
     assert definitions.unused(lab.state) == Changes(delete=(found,) if gone else ())
+
+
+def test_what_a_service_may_be_rolled_back_to_stays() -> None:
+    lab, found = going()
+    revision = ServiceRevision(
+        arn="arn:aws:ecs:us-east-1:000000000000:service-revision/c/s/1",
+        service_arn="arn:aws:ecs:us-east-1:000000000000:service/c/s",
+        document={"taskDefinition": found.arn},
+        created_at=NOW,
+    )
+    service = a_service(ServiceStatus.ACTIVE, current=ARN + "web:2", deployed=ARN + "web:2")
+    lab.store.apply(Changes(put=(revision, replace(service, completed_revision_arn=revision.arn))))
+    assert not definitions.unused(lab.state)
 
 
 def test_nothing_goes_that_nobody_wants_to_delete() -> None:

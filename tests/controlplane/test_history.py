@@ -19,10 +19,12 @@ from kecs.controlplane.records import (
     ServiceDeployment,
     ServiceRevision,
     Task,
+    TaskDefinition,
     TaskSet,
     Token,
 )
 from kecs.controlplane.records.clusters import ClusterStatus
+from kecs.controlplane.records.definitions import DefinitionStatus
 from kecs.controlplane.records.services import Deployment, DeploymentStatus, ServiceStatus
 from kecs.controlplane.records.tasks import TaskStatus
 from kecs.controlplane.state import Changes, State
@@ -194,3 +196,19 @@ def test_what_is_left_goes_with_the_next_look() -> None:
     assert len(first.delete) == history.AT_ONCE
     state.apply(first)
     assert len(expired(state, NOW + HOUR).delete) == 1
+
+
+def test_a_definition_that_is_to_be_deleted_goes_when_its_last_task_has_stopped() -> None:
+    definition = TaskDefinition(
+        arn=f"{OWNER}:task-definition/f:1",
+        family="f",
+        revision=1,
+        status=DefinitionStatus.DELETE_IN_PROGRESS,
+        document={},
+        registered_at=NOW,
+    )
+    running = task(1, last_status=TaskStatus.RUNNING, stopped_at=None)
+    assert not expired(State([definition, running]), NOW)
+    assert expired(State([definition, replace(running, last_status=TaskStatus.STOPPED, stopped_at=NOW)]), NOW) == (
+        Changes(delete=(definition,))
+    )

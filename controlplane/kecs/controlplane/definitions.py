@@ -11,7 +11,7 @@ from kecs.controlplane.arns import arn
 from kecs.controlplane.errors import ApiError, invalid, refused
 from kecs.controlplane.operation import Operation, Outcome, Request, changed
 from kecs.controlplane.pages import page
-from kecs.controlplane.records import Service, Task, TaskDefinition, TaskSet
+from kecs.controlplane.records import Service, ServiceRevision, Task, TaskDefinition, TaskSet
 from kecs.controlplane.records.definitions import DefinitionStatus, Family
 from kecs.controlplane.records.services import ServiceStatus
 from kecs.controlplane.records.tasks import TaskStatus
@@ -262,6 +262,9 @@ def _used(state: State) -> Iterator[str]:
         if service.status is not ServiceStatus.INACTIVE:
             yield service.definition_arn
             yield from (one.definition_arn for one in service.deployments)
+            if (revision := state.get(ServiceRevision, service.completed_revision_arn)) is not None:
+                # What a deployment that fails is rolled back to.
+                yield str(revision.document.get("taskDefinition"))
     for task_set in state.every(TaskSet):
         yield task_set.definition_arn
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from kecs.controlplane.definitions import unused
 from kecs.controlplane.records import (
     CapacityProvider,
     Cluster,
@@ -82,6 +83,7 @@ def _gone(state: State, now: datetime, kept: Retention) -> Iterator[Record]:
     for provider in state.every(CapacityProvider):
         if provider.status == "INACTIVE" and _is_over(provider.deleted_at, now, kept.deleted):
             yield provider
+    yield from unused(state).delete
 
 
 def _is_over(since: datetime | None, now: datetime, kept: timedelta) -> bool:
