@@ -1,13 +1,19 @@
 """What the operator may say of pods, and what can't be read."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from kube_lab import ApiServer, api_server
 
+from kecs.controlplane.clock import RealClock
+from kecs.controlplane.config import ControlPlaneConfig, RuntimeKind
 from kecs.controlplane.kubernetes.config import PodConfig
 from kecs.controlplane.kubernetes.names import dns_label, label_value
 from kecs.controlplane.kubernetes.namespaces import namespace, namespace_of
 from kecs.controlplane.kubernetes.pods import takes_resources
+from kecs.controlplane.run import opened, runtime
 from kecs.core.errors import ConfigError
 
 
@@ -91,3 +97,27 @@ def test_labels_hold_what_they_can() -> None:
     assert label_value("family:web") == f"family-web-{label_value('family:web')[-8:]}"
     assert label_value(":::").startswith("x-")
     assert len(label_value("g" * 300)) <= 63
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kubeconfig", "name"),
+    [
+        pytest.param(RuntimeKind.SIMULATED, True, "simulated", id="simulated, whatever is there"),
+        pytest.param(RuntimeKind.AUTO, False, "simulated", id="auto without a cluster"),
+        pytest.param(RuntimeKind.AUTO, True, "kubernetes", id="auto with one"),
+        pytest.param(RuntimeKind.KUBERNETES, True, "kubernetes", id="kubernetes"),
+    ],
+)
+def test_what_tasks_run_on(tmp_path: Path, wanted: RuntimeKind, kubeconfig: bool, name: str) -> None:  # noqa: FBT001 - a column
+    async def play() -> str:
+        with api_server() as api, opened(config := _config(api, tmp_path, wanted, kubeconfig)) as store:
+            found = runtime(config, store, RealClock(), lambda *_: None)
+            await found.close()
+            return found.name
+
+    assert asyncio.run(play()) == name
+
+
+def _config(api: ApiServer, tmp_path: Path, wanted: RuntimeKind, kubeconfig: bool) -> ControlPlaneConfig:  # noqa: FBT001 - a column
+    path = str(api.kubeconfig(tmp_path)) if kubeconfig else ""
+    return ControlPlaneConfig(runtime=wanted, kubeconfig=path, emulator="http://127.0.0.1:1")

@@ -16,7 +16,7 @@ import uvloop
 
 from kecs.controlplane.clock import RealClock
 from kecs.controlplane.config import ControlPlaneConfig
-from kecs.controlplane.run import ControlPlane, NobodyElse, Sockets, complain, log_lines, opened, simulated, stopping
+from kecs.controlplane.run import ControlPlane, NobodyElse, Sockets, complain, log_lines, opened, runtime, stopping
 from kecs.core.errors import ConfigError, KecsError, MachineError
 
 VARIABLE: Final = "KECS_CONTROLPLANE_CONFIG"
@@ -66,13 +66,9 @@ async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, socket
         if options.control_fd is not None:
             _follow(options.control_fd, stop)
         with opened(config) as store:
-            plane = ControlPlane(
-                config,
-                store,
-                simulated(config, store, RealClock()),
-                answers=NobodyElse(),
-                log=log_lines(options.log_fd),
-            )
+            log = log_lines(options.log_fd)
+            tasks_run_on = runtime(config, store, RealClock(), log)
+            plane = ControlPlane(config, store, tasks_run_on, answers=NobodyElse(), log=log)
             await plane.serve(sockets, stop, lambda: _say_ready(options.ready_fd))
 
 

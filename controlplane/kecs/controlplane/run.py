@@ -26,7 +26,7 @@ from kecs.controlplane import neighbours
 from kecs.controlplane.admin import Admin
 from kecs.controlplane.api import Answers, App, Told
 from kecs.controlplane.clock import Clock, RealClock
-from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig
+from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig, RuntimeKind
 from kecs.controlplane.container_instances import kept_instances
 from kecs.controlplane.health import Component
 from kecs.controlplane.ids import RandomIds
@@ -253,6 +253,16 @@ def opened(config: ControlPlaneConfig) -> Store:
 def simulated(config: ControlPlaneConfig, store: Store, clock: Clock) -> Runtime:
     """Return the runtime without a cluster."""
     return SimulatedRuntime(clock, known=partial(launches, store.state), machines=nodes(config.region))
+
+
+def runtime(config: ControlPlaneConfig, store: Store, clock: Clock, log: Log) -> Runtime:
+    """Return what tasks run on. Raise ConfigError where that is to be a cluster, and none is known."""
+    around = bool(config.kubeconfig or os.environ.get("KUBERNETES_SERVICE_HOST"))
+    if config.runtime is RuntimeKind.SIMULATED or (config.runtime is RuntimeKind.AUTO and not around):
+        return simulated(config, store, clock)
+    from kecs.controlplane.kubernetes.run import connected  # noqa: PLC0415 - boto3 and kubernetes take half a second
+
+    return connected(kubeconfig=config.kubeconfig, emulator=config.emulator, pods=config.pods, log=log)
 
 
 @asynccontextmanager
