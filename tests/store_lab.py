@@ -150,7 +150,7 @@ def _seen(store: Store) -> dict[str, Any]:
 
 
 async def _fill(path: str) -> dict[str, Any]:
-    store, said, told = Store.open(path), dict[str, Any](), set[str]()
+    store, said, told = Store.open(path, probe_every_s=0.05), dict[str, Any](), set[str]()
 
     def follow(changes: Changes) -> None:
         told.difference_update(record.key for record in changes.delete)
@@ -171,7 +171,12 @@ async def _fill(path: str) -> dict[str, Any]:
     said["back"] = await _tries(store, "back", 1)
     with suppress(ApiError):
         await store.committed()
+    said["still full"] = await _tries(store, "still full", 1)
     _room(path, None)
+    async with asyncio.timeout(60):
+        while not store.health().ok:  # noqa: ASYNC110 - a store tells its health to who asks
+            await asyncio.sleep(0)
+    said["probed state"] = _seen(store)
     said["after"] = await _tries(store, "after", 3)
     said["after state"] = _seen(store)
     said["told"] = sorted(name.rpartition("/")[2] for name in told)

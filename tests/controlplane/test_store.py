@@ -22,6 +22,8 @@ from kecs.controlplane.records.clusters import ClusterStatus
 from kecs.controlplane.state import Changes
 from kecs.controlplane.store import Store
 
+HEADERS = 3 * 4096
+"""Bytes of a database before its first block."""
 PROGRAM = [sys.executable, store_lab.__file__]
 
 
@@ -185,7 +187,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert raised.value.hint == "its folder must exist and be writable"
 
 
-@pytest.mark.parametrize("damage", ["no database", "a page", "a record", "the log"])
+@pytest.mark.parametrize("damage", ["no database", "its blocks", "a record", "the log"])
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "state.db"
     with Store.open(path) as store:
@@ -194,9 +196,10 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, damage: str) ->
         database = store._database
     if damage == "no database":
         path.write_bytes(b"What is this?" * 1000)
-    elif damage == "a page":
+    elif damage == "its blocks":
         bytes_ = bytearray(path.read_bytes())
-        bytes_[len(bytes_) // 2 : len(bytes_) // 2 + 50_000] = b"\x55" * 50_000
+        for place in range(HEADERS, len(bytes_), 1000):
+            bytes_[place] ^= 0xFF
         path.write_bytes(bytes_)
     elif damage == "a record":
         database.connect()
@@ -238,6 +241,11 @@ def test_without_its_file_everything_is_refused_and_taken_back(filled_up: dict[s
     assert filled_up["away"] + filled_up["away again"] == ["ServerException"] * 3
     assert filled_up["away state"]["names"] == BEFORE
     assert not filled_up["away state"]["ok"]
+
+
+def test_with_room_it_is_well_though_nobody_commits(filled_up: dict[str, Any]) -> None:
+    assert filled_up["still full"] == ["ServerException"]
+    assert filled_up["probed state"] == {"names": BEFORE, "ok": True, "error": ""}
 
 
 def test_with_room_it_goes_on_and_memory_was_always_the_file(filled_up: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ type Key = tuple[type[Any], str]
 IN_MEMORY = ":memory:"
 _VERSIONS = "kecs_schema"
 _FEW = 4
+_PROBE = 65_536
+"""Bytes: with less room than that it could be written at one moment and not at the next."""
 _CONFIG: Mapping[str, str] = {
     "threads": "1",  # commits are small; more threads only wake up and sleep
     "autoinstall_known_extensions": "false",  # nothing is fetched from anywhere
@@ -117,6 +119,21 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
 
+    def probe(self) -> None:
+        """Write, durably, as much as a usual transaction may. Raise duckdb.Error."""
+        for size in (_PROBE, 0):
+            self._use().execute(f"UPDATE {_VERSIONS} SET probe = repeat('x', $1)", [size])  # noqa: S608 - the name is our own
+
+    def copy_to(self, target: str) -> None:
+        """Write all that is committed to a new file. Raise duckdb.Error."""
+        connection = self._use()
+        own = (connection.execute("SELECT current_database()").fetchone() or ("",))[0]
+        connection.execute(f"ATTACH {_quoted(target, "'")} AS kecs_copy")
+        try:
+            connection.execute(f"COPY FROM DATABASE {_quoted(own, '"')} TO kecs_copy")
+        finally:
+            connection.execute("DETACH kecs_copy")
+
     def records(self) -> Iterator[tuple[int, "Record"]]:
         """Yield all records with their positions, oldest first within a kind. Raise StoreError."""
         for table in TABLES.values():
@@ -157,9 +174,9 @@ class Database:
             for step in range(version + 1, newest + 1):
                 for statement in steps[step]:
                     connection.execute(statement)
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {_VERSIONS} (version INTEGER NOT NULL)")
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {_VERSIONS} (version INTEGER NOT NULL, probe VARCHAR)")
             connection.execute(f"DELETE FROM {_VERSIONS}")  # noqa: S608 - the name is our own
-            connection.execute(f"INSERT INTO {_VERSIONS} VALUES ($1)", [newest])  # noqa: S608 - the name is our own
+            connection.execute(f"INSERT INTO {_VERSIONS} VALUES ($1, '')", [newest])  # noqa: S608 - the name is our own
             connection.execute("COMMIT")
         except duckdb.Error as error:
             raise _why_not(self.path, error) from error
@@ -244,6 +261,10 @@ def _by_table(keys: Iterable[Key]) -> Iterator[tuple[Table, list[Key]]]:
         sorted_.setdefault(key[0], []).append(key)
     for kind, of_kind in sorted_.items():
         yield TABLES[kind], of_kind
+
+
+def _quoted(text: str, mark: str) -> str:
+    return mark + text.replace(mark, mark * 2) + mark
 
 
 def _resolved(path: str) -> Path:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from kecs.controlplane.records import Record
 
+PROBE_EVERY_S = 5.0
+"""How often a store that can't write tries again, though nobody commits."""
+
 type Subscriber = Callable[[Changes], None]
 
 
@@ -82,7 +85,7 @@ class _Written:
 class Store:
     """All records, in memory and in a file."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, probe_every_s: float = PROBE_EVERY_S) -> None:
         self.state = State()
         self.state.load(database.records())
         self._database = database
@@ -96,13 +99,15 @@ class Store:
         self._last_write_s: float | None = None
         self._transactions = self._commits = 0
         self._closed = False
+        self._probe_every_s = probe_every_s
+        self._probing: asyncio.TimerHandle | None = None
 
     @classmethod
-    def open(cls, path: str | PathLike[str]) -> Self:
+    def open(cls, path: str | PathLike[str], *, probe_every_s: float = PROBE_EVERY_S) -> Self:
         """Open or make a store; `:memory:` is kept nowhere. Raise StoreError."""
         database = Database.open(fspath(path))
         try:
-            return cls(database)
+            return cls(database, probe_every_s=probe_every_s)
         except BaseException:
             database.close()
             raise
@@ -143,6 +148,15 @@ class Store:
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
+    async def copy_to(self, target: str | PathLike[str]) -> None:
+        """Write all that has been committed to a new file, a store by itself. Raise StoreError."""
+        await self.committed()
+        path = fspath(target)
+        try:
+            await asyncio.wrap_future(self._thread.submit(self._database.copy_to, path))
+        except duckdb.Error as error:
+            raise StoreError(f"a copy of the store can't be written to {path}: {_line(error)}") from error
+
     def health(self) -> StoreHealth:
         """Say how it is."""
         waiting = sum(len(group.undos) for group in (self._gathering, self._writing) if group is not None)
@@ -161,6 +175,8 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        if self._probing is not None:
+            self._probing.cancel()
         self._thread.shutdown(wait=True)
         if self._gathering is not None and not self._broken:
             self._finish(self._gathering, self._write(self._gathering.batch))
@@ -170,7 +186,7 @@ class Store:
         if self._closed:
             raise _refusal("the store is closed")
         if self._broken:
-            self._reconnect()
+            self._recover()
             raise _refusal(self._error)
         if self._gathering is None:
             loop = asyncio.get_running_loop()
@@ -227,6 +243,7 @@ class Store:
         self._correct(group.batch.keys, written.found)
         for each in groups:
             _settle(each, _refusal(written.error))
+        self._try_again()
 
     def _correct(self, keys: frozenset[Key], found: "dict[Key, tuple[int, Record]] | None") -> None:
         """Make memory what the file is: a transaction may be in it though its end could not be told."""
@@ -241,20 +258,43 @@ class Store:
             self.state.correct(delete, [found[type(record), record.key] for record in put])
             self._tell(Changes(put=put, delete=delete))
 
-    def _reconnect(self) -> None:
-        if self._writing is not None:
+    def _try_again(self) -> None:
+        """Look after a while whether it can be written again: where nobody commits, nobody would find out."""
+        if self._error and not self._closed and self._probing is None:
+            self._probing = asyncio.get_running_loop().call_later(self._probe_every_s, self._recover)
+
+    def _recover(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
+        if self._closed or self._writing is not None or not self._error:
+            self._try_again()
             return
         loop = asyncio.get_running_loop()
-        keys = self._doubtful
         self._writing = group = _Group(loop.create_future())
+        tried = self._thread.submit(self._attempt, self._doubtful if self._broken else None)
+        tried.add_done_callback(lambda found: loop.call_soon_threadsafe(self._attempted, group, found))
 
-        def looked(found: "Future[dict[Key, tuple[int, Record]] | None]") -> None:
-            self._writing = None
-            self._correct(keys, found.result())
-            _settle(group, None)
+    def _attempt(self, doubtful: frozenset[Key] | None) -> _Written:
+        """See what the file has of keys, and whether it can be written."""
+        began = monotonic()
+        found: dict[Key, tuple[int, Record]] | None = {}
+        if doubtful is not None and (found := self._look(doubtful)) is None:
+            return _Written(took_s=monotonic() - began, error=f"{self._database.path} can't be opened")
+        try:
+            self._database.probe()
+        except (duckdb.Error, OSError) as error:
+            again = self._look(doubtful or frozenset())
+            return _Written(took_s=monotonic() - began, error=_line(error), found=again)
+        return _Written(took_s=monotonic() - began, found=found)
 
-        asked = self._thread.submit(self._look, keys)
-        asked.add_done_callback(lambda found: loop.call_soon_threadsafe(looked, found))
+    def _attempted(self, group: _Group, tried: Future[_Written]) -> None:
+        self._writing, written = None, tried.result()
+        self._correct(self._doubtful if self._broken else frozenset(), written.found)
+        self._error = written.error
+        _settle(group, None)
+        self._try_again()
+        self._start()
 
     def _tell(self, changes: Changes) -> None:
         for subscriber in tuple(self._subscribers):
