@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from definitions_lab import ROLE, again, register
 from ecs_lab import EcsLab
 from fields_lab import pod_of
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes_lab import valid
+from moto import mock_aws
 
 from kecs.controlplane import fields
 
@@ -64,6 +66,63 @@ def test_a_real_definition_becomes_a_pod_and_says_what_it_lacks(name: str) -> No
     assert {one.partition(" ")[0] for one in fields.warnings(document)} == WARNED[name]
     assert len(fields.warnings(document)) == len(WARNED[name])
     valid(pod_of(document))
+
+
+def reduced(container: Json, mode: str) -> Json:
+    """Return what is left of a container when defaults are taken away, as Terraform's provider compares them."""
+    left = {name: value for name, value in container.items() if value not in (None, [], {})}
+    left.setdefault("essential", True)
+    left.setdefault("cpu", 0)
+    if "portMappings" in left:
+        left["portMappings"] = [_reduced_port(one, mode) for one in left["portMappings"]]
+    if "healthCheck" in left:
+        left["healthCheck"] = {"interval": 30, "timeout": 5, "retries": 3, **left["healthCheck"]}
+    return left
+
+
+def _reduced_port(mapping: Json, mode: str) -> Json:
+    own = mapping["containerPort"] if mode == "awsvpc" else 0
+    left = {"protocol": "tcp", **mapping}
+    if left.get("hostPort") in (0, own):
+        left.pop("hostPort")
+    return left
+
+
+@pytest.mark.parametrize("name", sorted(WARNED))
+def test_a_plan_after_registration_is_clean(name: str) -> None:
+    document = DOCUMENTS[name]
+    mode = document.get("networkMode", "bridge")
+    described = register(EcsLab(), document)
+    for before, after in zip(document["containerDefinitions"], described["containerDefinitions"], strict=True):
+        assert reduced(after, mode) == reduced(before, mode)
+
+
+AGREED = {"family", "revision", "status", "requiresCompatibilities", "compatibilities", "placementConstraints"}
+OF_CONTAINER = {
+    "name",
+    "image",
+    "essential",
+    "environment",
+    "mountPoints",
+    "volumesFrom",
+    "secrets",
+    "dependsOn",
+    "healthCheck",
+}
+"""Of what moto answers, what is as AWS answers it."""
+
+
+@pytest.mark.parametrize("name", sorted(WARNED))
+def test_moto_is_of_the_same_opinion_where_it_is_right(name: str) -> None:
+    with mock_aws():
+        client = boto3.client("ecs", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+        theirs = client.register_task_definition(**DOCUMENTS[name])["taskDefinition"]
+    ours = register(EcsLab(), DOCUMENTS[name])
+    assert {member: ours.get(member) for member in AGREED} == {member: theirs.get(member) for member in AGREED}
+    for one, other in zip(ours["containerDefinitions"], theirs["containerDefinitions"], strict=True):
+        assert {member: one.get(member) for member in OF_CONTAINER} == {
+            member: other.get(member) for member in OF_CONTAINER
+        }
 
 
 # Whatever is registered is given back so that it can be registered again.
@@ -152,7 +211,7 @@ def documents(draw: st.DrawFn) -> Json:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_what_is_described_is_registered_as_the_same(document: Json) -> None:
     lab = EcsLab()
