@@ -6,6 +6,8 @@ import pytest
 from ecs_lab import NOW, EcsLab
 from tasks_lab import FARGATE, NETWORK, STEM, machines, node, run_task, tasks_api
 
+from kecs.controlplane.task_making import chosen_provider
+
 type Json = dict[str, Any]
 
 
@@ -245,3 +247,26 @@ def test_a_task_is_stopped_once(lab: EcsLab) -> None:
 def test_a_task_is_stopped_without_a_reason(lab: EcsLab) -> None:
     [task] = run_task(lab)
     assert lab.call("StopTask", {"task": task["taskArn"]})["task"]["stoppedReason"] == "Task stopped by user"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "running", "chosen"),
+    [
+        pytest.param([{"capacityProvider": "a"}], {"a": 5}, "a", id="one that says no weight"),
+        pytest.param([{"capacityProvider": "a", "weight": 0, "base": 0}], {"a": 5}, "a", id="one that weighs nothing"),
+        pytest.param(
+            [{"capacityProvider": "a", "weight": 0, "base": 1}, {"capacityProvider": "b", "weight": 1}],
+            {},
+            "a",
+            id="its base first",
+        ),
+        pytest.param(
+            [{"capacityProvider": "a", "weight": 0, "base": 1}, {"capacityProvider": "b", "weight": 1}],
+            {"a": 1, "b": 7},
+            "b",
+            id="then those that weigh",
+        ),
+    ],
+)
+def test_a_capacity_provider_is_chosen(strategy: list[dict[str, Any]], running: dict[str, int], chosen: str) -> None:
+    assert chosen_provider(strategy, running) == chosen

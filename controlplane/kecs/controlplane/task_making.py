@@ -203,7 +203,9 @@ def chosen_provider(strategy: Iterable[Json], running: Mapping[str, int] | None 
     weighted = [one for one in items if one.get("weight", 0)] or items
     behind = min(
         weighted,
-        key=lambda one: max(0, counts.get(one["capacityProvider"], 0) - one.get("base", 0) + 1) / one.get("weight", 1),
+        key=lambda one: (
+            max(0, counts.get(one["capacityProvider"], 0) - one.get("base", 0) + 1) / (one.get("weight") or 1)
+        ),
     )
     return str(behind["capacityProvider"])
 
