@@ -59,14 +59,15 @@ def test_an_entry_point_comes_before_the_command() -> None:
         pytest.param(
             "does-not-exist:latest",
             "pull image manifest has been retried 1 time(s): failed to resolve ref "
-            "docker.io/library/does-not-exist:latest: pull access denied, repository does not exist or may require authorization: "
-            "server message: insufficient_scope: authorization failed",
+            "docker.io/library/does-not-exist:latest: pull access denied, repository does not exist or may require "
+            "authorization: server message: insufficient_scope: authorization failed",
             id="a repository that there is not",
         ),
         pytest.param(
             "registry.invalid:5000/app@sha256:00",
             "pull image manifest has been retried 1 time(s): failed to resolve ref "
-            "registry.invalid:5000/app@sha256:00: failed to do request: dial tcp: lookup registry.invalid: no such host",
+            "registry.invalid:5000/app@sha256:00: failed to do request: dial tcp: lookup registry.invalid: "
+            "no such host",
             id="a registry that can't be",
         ),
     ],

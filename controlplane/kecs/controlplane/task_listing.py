@@ -1,13 +1,13 @@
 """DescribeTasks, ListTasks and ExecuteCommand. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kecs.controlplane.arns import task_arn, the_cluster, the_service, the_task
 from kecs.controlplane.container_instances import the_instance
 from kecs.controlplane.errors import ApiError, invalid
 from kecs.controlplane.operation import Operation, Outcome, Request
-from kecs.controlplane.pages import page
+from kecs.controlplane.pages import ordered
 from kecs.controlplane.records import Cluster, Task
 from kecs.controlplane.records.tasks import TaskStatus
 from kecs.controlplane.state import State
@@ -57,19 +57,22 @@ def list_tasks(request: Request, state: State) -> Outcome:
     wanted = params.get("desiredStatus") or TaskStatus.RUNNING.value
     service, instance = params.get("serviceName"), params.get("containerInstance")
     launch_type = params.get("launchType")
-    found = state.tasks(
-        cluster.arn,
-        desired_status=TaskStatus(wanted),
-        family=params.get("family"),
-        started_by=params.get("startedBy"),
-        service_arn=the_service(state, cluster, service).arn if service else None,
-        instance_arn=_instance(state, cluster, instance) if instance else None,
-    )
-    chosen = page(
-        request,
-        (one for one in found if not launch_type or one.launch_type == launch_type),
-        place=lambda one: (one.created_at.isoformat(), one.arn),
-    )
+    service_arn = the_service(state, cluster, service).arn if service else None
+    instance_arn = _instance(state, cluster, instance) if instance else None
+
+    def after(position: int) -> Iterator[Task]:
+        found = state.tasks(
+            cluster.arn,
+            desired_status=TaskStatus(wanted),
+            family=params.get("family"),
+            started_by=params.get("startedBy"),
+            service_arn=service_arn,
+            instance_arn=instance_arn,
+            after=position,
+        )
+        return (one for one in found if not launch_type or one.launch_type == launch_type)
+
+    chosen = ordered(request, after, place=lambda one: state.position(Task, one.arn))
     return Outcome(body={"taskArns": [one.arn for one in chosen.items], "nextToken": chosen.next_token})
 
 
