@@ -197,10 +197,10 @@ def test_lists_are_filtered(lab: ServiceLab) -> None:
     for params, names in (
         ({"schedulingStrategy": "DAEMON"}, ["daemon"]),
         ({"schedulingStrategy": "REPLICA"}, ["replica"]),
-        ({"launchType": "EC2"}, ["daemon", "replica"]),
+        ({"launchType": "EC2"}, ["replica", "daemon"]),
         ({"launchType": "FARGATE"}, []),
         ({"resourceManagementType": "ECS"}, []),
-        ({"resourceManagementType": "CUSTOMER"}, ["daemon", "replica"]),
+        ({"resourceManagementType": "CUSTOMER"}, ["replica", "daemon"]),
     ):
         found = lab.api.call("ListServices", params)["serviceArns"]
         assert [one.rpartition("/")[2] for one in found] == names

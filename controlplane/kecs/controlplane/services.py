@@ -8,7 +8,7 @@ from kecs.controlplane import service_creation, service_rollouts, service_update
 from kecs.controlplane.arns import service_arn, the_cluster, the_service
 from kecs.controlplane.errors import ApiError, invalid
 from kecs.controlplane.operation import Operation, Outcome, Request
-from kecs.controlplane.pages import page
+from kecs.controlplane.pages import ordered, page
 from kecs.controlplane.records import Service, ServiceDeployment
 from kecs.controlplane.records.services import ServiceStatus
 from kecs.controlplane.service_shape import describe
@@ -73,18 +73,18 @@ def list_services(request: Request, state: State) -> Outcome:
     cluster = the_cluster(state, request.scope, params.get("cluster"))
     if params.get("resourceManagementType") == "ECS":
         return Outcome(body={"serviceArns": []})
-    found = page(
+    active = (cluster.arn, ServiceStatus.ACTIVE)
+    found = ordered(
         request,
-        (
-            one.arn
-            for one in state.services_of_cluster(cluster.arn)
-            if one.status is ServiceStatus.ACTIVE
-            and params.get("schedulingStrategy") in {None, one.scheduling_strategy}
+        lambda after: (
+            one
+            for one in state.following(Service, "status", active, after)
+            if params.get("schedulingStrategy") in {None, one.scheduling_strategy}
             and params.get("launchType") in {None, "" if one.capacity_provider_strategy else one.launch_type}
         ),
-        place=lambda arn: arn,
+        place=lambda one: state.position(Service, one.arn),
     )
-    return Outcome(body={"serviceArns": found.items, "nextToken": found.next_token})
+    return Outcome(body={"serviceArns": [one.arn for one in found.items], "nextToken": found.next_token})
 
 
 def list_by_namespace(request: Request, state: State) -> Outcome:
