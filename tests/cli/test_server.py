@@ -143,7 +143,7 @@ def test_ecs_is_answered_on_its_own_port_too(server: Server) -> None:
 def test_all_parts_tell_how_they_are(server: Server) -> None:
     found = server.told("/health/detailed")["components"]
     assert {name: one["status"] for name, one in found.items()} == dict.fromkeys(
-        ("store", "runtime", "reconciler", "emulator", "gateway"), "ok"
+        ("store", "runtime", "targets", "reconciler", "emulator", "gateway"), "ok"
     )
 
 

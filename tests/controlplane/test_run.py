@@ -49,6 +49,7 @@ def test_its_parts_tell_how_they_are(plane: ControlPlane) -> None:
     assert {name: found["status"] for name, found in detailed["components"].items()} == {
         "store": "ok",
         "runtime": "ok",
+        "targets": "ok",
         "reconciler": "ok",
     }
     assert plane.ask("/ready")[0] == plane.ask("/live")[0] == 200

@@ -16,7 +16,7 @@ import uvloop
 
 from kecs.controlplane.clock import RealClock
 from kecs.controlplane.config import ControlPlaneConfig
-from kecs.controlplane.run import ControlPlane, NobodyElse, Sockets, complain, log_lines, opened, runtime, stopping
+from kecs.controlplane.run import ControlPlane, Sockets, complain, log_lines, opened, runtime, stopping
 from kecs.core.errors import ConfigError, KecsError, MachineError
 
 VARIABLE: Final = "KECS_CONTROLPLANE_CONFIG"
@@ -68,7 +68,7 @@ async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, socket
         with opened(config) as store:
             log = log_lines(options.log_fd)
             tasks_run_on = runtime(config, store, RealClock(), log)
-            plane = ControlPlane(config, store, tasks_run_on, answers=NobodyElse(), log=log)
+            plane = ControlPlane(config, store, tasks_run_on, log=log)
             await plane.serve(sockets, stop, lambda: _say_ready(options.ready_fd))
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,18 +24,21 @@ import uvicorn
 from kecs.aws.accounts import Accounts
 from kecs.controlplane import neighbours
 from kecs.controlplane.admin import Admin
-from kecs.controlplane.api import Answers, App, Told
+from kecs.controlplane.api import App, Told
 from kecs.controlplane.clock import Clock, RealClock
-from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig, RuntimeKind
+from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig, RuntimeKind, kind_of
 from kecs.controlplane.container_instances import kept_instances
 from kecs.controlplane.health import Component
+from kecs.controlplane.history import Retention, expired
 from kecs.controlplane.ids import RandomIds
 from kecs.controlplane.metrics import CallTally, Measured, census, render
-from kecs.controlplane.reconciler import Keeping, Reconciler, launches
+from kecs.controlplane.reconciler import Keeper, Keeping, Reconciler, launches
 from kecs.controlplane.runtime import Runtime
 from kecs.controlplane.simulated import SimulatedRuntime, nodes
 from kecs.controlplane.state import Changes
 from kecs.controlplane.store import Store
+from kecs.controlplane.targets import Targets
+from kecs.controlplane.targets_client import EmulatorTargets
 from kecs.controlplane.wire.requests import Identity
 from kecs.core.errors import MachineError
 
@@ -68,7 +71,6 @@ class ControlPlane:
         store: Store,
         runtime: Runtime,
         *,
-        answers: Answers,
         log: Log,
         clock: Clock | None = None,
     ) -> None:
@@ -79,9 +81,12 @@ class ControlPlane:
         self._tally = CallTally()
         self._draining = False
         clock = clock or RealClock()
-        self.reconciler = Reconciler(store, runtime, clock=clock, ids=RandomIds(), log=log, keepers=(_instances,))
+        ids, keepers = RandomIds(), (_instances, _forgetting(config))
+        self.reconciler = Reconciler(store, runtime, clock=clock, ids=ids, log=log, keepers=keepers)
+        self._groups = EmulatorTargets(config.emulator)
+        self._targets = Targets(store, self._groups, clock=clock, ids=ids, log=log)
         identity = Identity(accounts=Accounts.parse(config.accounts), account=config.account, region=config.region)
-        self.api = App(store, answers, identity=identity, now=clock.now, told=self._told)
+        self.api = App(store, self._groups, identity=identity, now=clock.now, told=self._told)
         self.admin = Admin(
             components=self.components,
             neighbours=self.neighbours,
@@ -123,6 +128,12 @@ class ControlPlane:
                 required=False,
                 error=runtime_error or ("" if reconciler.synced else "it has not told yet what runs"),
                 details={"kind": reconciler.runtime},
+            ),
+            Component(
+                name="targets",
+                ok=not self._targets.errors,
+                required=False,
+                error="; ".join(f"{group}: {error}" for group, error in self._targets.errors.items()),
             ),
             Component(
                 name="reconciler",
@@ -172,7 +183,7 @@ class ControlPlane:
         """Serve until `stop` is set; then let requests finish."""
         served = [(app, sock) for app, sock in zip((self.api, self.admin), sockets, strict=True) if sock is not None]
         servers = [_Server(_settings(app, self.config)) for app, _ in served]
-        reconciling = asyncio.create_task(self.reconciler.run())
+        working = [asyncio.create_task(self.reconciler.run()), asyncio.create_task(self._targets.run())]
         serving = [
             asyncio.create_task(server.serve(sockets=[sock])) for server, (_, sock) in zip(servers, served, strict=True)
         ]
@@ -180,7 +191,7 @@ class ControlPlane:
         try:
             await asyncio.gather(*(server.begun.wait() for server in servers))
             ready()
-            done, _ = await asyncio.wait((stopping, reconciling, *serving), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((stopping, *working, *serving), return_when=asyncio.FIRST_COMPLETED)
             self._draining = True
             for server in servers:
                 server.should_exit = True
@@ -188,10 +199,18 @@ class ControlPlane:
             for task in done - {stopping}:
                 task.result()  # what ended by itself has failed
         finally:
-            for task in (stopping, reconciling, *serving):
+            for task in (stopping, *working, *serving):
                 task.cancel()
-            await asyncio.gather(stopping, reconciling, *serving, return_exceptions=True)
+            await asyncio.gather(stopping, *working, *serving, return_exceptions=True)
+            self._groups.close()
             await self.runtime.close()
+
+
+def _forgetting(config: ControlPlaneConfig) -> Keeper:
+    """Return what lets go of what has been over for long enough."""
+    kept = timedelta(hours=config.history_hours)
+    retention = Retention(stopped_tasks=kept, deleted=kept)
+    return lambda keeping: expired(keeping.state, keeping.now, retention)
 
 
 def _instances(keeping: Keeping) -> Changes:
@@ -230,14 +249,6 @@ def _settings(app: Any, config: ControlPlaneConfig) -> uvicorn.Config:
     )
 
 
-class NobodyElse:
-    """Answers for other services where there are none."""
-
-    async def answer(self, question: Any, request: Any) -> Any:  # noqa: ARG002 - the protocol's
-        """Know nothing."""
-        return None
-
-
 def opened(config: ControlPlaneConfig) -> Store:
     """Open the state; make its directory."""
     if config.data != IN_MEMORY:
@@ -257,8 +268,7 @@ def simulated(config: ControlPlaneConfig, store: Store, clock: Clock) -> Runtime
 
 def runtime(config: ControlPlaneConfig, store: Store, clock: Clock, log: Log) -> Runtime:
     """Return what tasks run on. Raise ConfigError where that is to be a cluster, and none is known."""
-    around = bool(config.kubeconfig or os.environ.get("KUBERNETES_SERVICE_HOST"))
-    if config.runtime is RuntimeKind.SIMULATED or (config.runtime is RuntimeKind.AUTO and not around):
+    if kind_of(config.runtime, config.kubeconfig, os.environ) is RuntimeKind.SIMULATED:
         return simulated(config, store, clock)
     from kecs.controlplane.kubernetes.run import connected  # noqa: PLC0415 - boto3 and kubernetes take half a second
 

@@ -1,13 +1,12 @@
-"""Asks the emulator's ELBv2 of target groups, and tells it their targets. An edge."""
+"""Asks the emulator's ELBv2 of target groups, and tells it their targets. An edge.
+
+boto3 is loaded with the first of these, on a thread: it takes a quarter of a second that most of us never need.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from kecs.controlplane.errors import ApiError
 from kecs.controlplane.load_balancers import Act, Target, TargetGroup, TargetHealth
@@ -17,9 +16,12 @@ from kecs.controlplane.state import Scope
 from kecs.core.names import DEFAULT_ACCOUNT
 
 _THREADS: Final = 4
-_CONFIG: Final = Config(
-    connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"}, proxies={}
-)
+_SETTINGS: Final[Mapping[str, Any]] = {
+    "connect_timeout": 3,
+    "read_timeout": 10,
+    "retries": {"total_max_attempts": 2, "mode": "standard"},
+    "proxies": {},
+}
 _GONE: Final = "TargetGroupNotFound"
 
 
@@ -73,15 +75,11 @@ class EmulatorTargets:
     async def _call[T](self, function: Callable[[], T]) -> T:
         if not self._endpoint:
             raise TargetsError("there is no emulator to ask")
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function)
-        except ClientError as error:
-            said = error.response["Error"]
-            raise TargetsError(f"{said.get('Code')}: {said.get('Message')}") from error
-        except BotoCoreError as error:
-            raise TargetsError(" ".join(str(error).split())) from error
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _guarded, function)
 
     def _described(self, group: str) -> TargetGroup | None:
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - see the module
+
         if not group.startswith("arn:"):
             return None
         try:
@@ -97,6 +95,8 @@ class EmulatorTargets:
         return TargetGroup(arn=group, target_type=kind, load_balancers=tuple(found[0].get("LoadBalancerArns") or ()))
 
     def _tell(self, act: Act, group: str, targets: list[dict[str, Any]]) -> None:
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - see the module
+
         client = self._client(group)
         if act is Act.REGISTER:
             client.register_targets(TargetGroupArn=group, Targets=targets)
@@ -117,6 +117,9 @@ class EmulatorTargets:
         }
 
     def _client(self, group: str) -> Any:
+        import boto3  # noqa: PLC0415 - see the module
+        from botocore.config import Config  # noqa: PLC0415 - the same
+
         scope = Scope.of(group)
         key = scope.region, scope.account
         if key not in self._clients:
@@ -125,5 +128,18 @@ class EmulatorTargets:
                 aws_secret_access_key="test",  # noqa: S106 - emulators don't look at it
                 region_name=scope.region,
             )
-            self._clients[key] = session.client("elbv2", endpoint_url=self._endpoint, config=_CONFIG)
+            self._clients[key] = session.client("elbv2", endpoint_url=self._endpoint, config=Config(**_SETTINGS))
         return self._clients[key]
+
+
+def _guarded[T](function: Callable[[], T]) -> T:
+    """Call a function on a thread; raise TargetsError for what goes wrong with the emulator."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see the module
+
+    try:
+        return function()
+    except ClientError as error:
+        said = error.response["Error"]
+        raise TargetsError(f"{said.get('Code')}: {said.get('Message')}") from error
+    except BotoCoreError as error:
+        raise TargetsError(" ".join(str(error).split())) from error
