@@ -232,3 +232,28 @@ def test_what_waits_for_a_load_balancer_that_its_service_has_not_any_more_waits_
     lab.api.store.apply(Changes(put=(without,)))
     carried_out(lab)
     assert registrations(lab) == {Registration.NONE}
+
+
+def test_tasks_of_task_sets_are_registered_where_their_set_says() -> None:
+    lab = ServiceLab()
+    lab.register("app", mode="awsvpc", portMappings=[{"containerPort": 80}])
+    external = {"serviceName": "web", "desiredCount": 1, "deploymentController": {"type": "EXTERNAL"}}
+    lab.api.call("CreateService", external)
+    params = {"cluster": "default", "service": "web", "taskDefinition": "app", "networkConfiguration": NETWORK}
+    for balancers in ([], [BALANCER]):
+        lab.api.call("CreateTaskSet", {**params, "loadBalancers": balancers})
+    lab.turn()
+    reached(lab)
+    [wish] = asked(lab)
+    [task] = [one for one in lab.wanted() if one.registration is Registration.WANTED]
+    assert list(wish.targets) == [task.arn]
+
+
+def test_what_has_no_address_or_no_such_container_yet_is_not_registered(lab: ServiceLab) -> None:
+    first, second = lab.wanted()
+    renamed = tuple(replace(one, name="other") for one in second.containers)
+    lab.put(
+        replace(first, last_status=TaskStatus.ACTIVATING),
+        replace(second, last_status=TaskStatus.ACTIVATING, containers=renamed),
+    )
+    assert asked(lab) == ()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from service_lab import CLUSTER, ServiceLab
 
 from kecs.controlplane.records import ContainerInstance
-from kecs.controlplane.records.tasks import StopCode, TaskStatus
+from kecs.controlplane.records.tasks import Health, StopCode, TaskStatus
 from kecs.controlplane.runtime import Node
 
 
@@ -140,3 +140,25 @@ def test_a_daemon_that_fails_everywhere_trips_the_breaker() -> None:
         lab.settle(seconds=600)
     assert lab.described()["deployments"][0]["rolloutState"] == "FAILED"
     assert lab.wanted() == []
+
+
+def test_a_protected_task_holds_its_machines_part_of_a_rollout_up() -> None:
+    lab = with_machines("a", "b")
+    lab.steady()
+    lab.put(*(replace(one, protected=True) for one in lab.wanted() if one.node == "a"))
+    old = lab.described()["deployments"][0]["id"]
+    lab.update(forceNewDeployment=True)
+    lab.steady()
+    assert [one.node for one in lab.wanted(deployment=old)] == ["a"]
+    assert len(lab.described()["deployments"]) == 2
+
+
+def test_an_unhealthy_task_makes_room_for_another_on_its_machine() -> None:
+    lab = with_machines("a", "b")
+    lab.steady()
+    sick = lab.wanted()[0]
+    lab.put(lab.with_health(sick, Health.UNHEALTHY))
+    lab.turn()
+    assert sick.arn not in {one.arn for one in lab.wanted()}
+    lab.steady()
+    assert placed(lab) == ["a", "b"]

@@ -45,6 +45,11 @@ def vpc(lab: ServiceLab) -> dict[str, Any]:
             "The specified capacity provider 'none' is not associated with the cluster.",
         ),
         (
+            {"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}] * 21},
+            "InvalidParameterException",
+            "A capacity provider strategy can contain a maximum of 20 capacity providers.",
+        ),
+        (
             {"launchType": "FARGATE"},
             "InvalidParameterException",
             "Task definition does not support launch_type FARGATE.",

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from service_lab import NETWORK, ServiceLab
+from service_lab import NETWORK, TARGETS, ServiceLab
 
 from kecs.controlplane.records.tasks import Health, TaskStatus
 
@@ -171,3 +171,19 @@ def test_a_service_of_codedeploy_begins_with_a_primary_task_set() -> None:
     lab.update(desiredCount=1)
     lab.steady()
     assert lab.described()["runningCount"] == 1
+
+
+def test_task_sets_of_codedeploy_are_not_made_here() -> None:
+    lab = ServiceLab()
+    lab.create(desired=1, deploymentController={"type": "CODE_DEPLOY"})
+    params = {"cluster": "default", "service": "web", "taskDefinition": "app"}
+    assert lab.api.refused("CreateTaskSet", params).code == "InvalidParameterException"
+
+
+def test_a_task_set_asks_for_its_target_groups(lab: ServiceLab) -> None:
+    lab.register("app", mode="awsvpc", portMappings=[{"containerPort": 80}])
+    balancer = {"targetGroupArn": TARGETS, "containerName": "app", "containerPort": 80}
+    found = made(lab, loadBalancers=[balancer], networkConfiguration=NETWORK)
+    assert found["loadBalancers"] == [balancer]
+    asked(lab, "UpdateServicePrimaryTaskSet", primaryTaskSet=found["id"])
+    assert lab.described()["loadBalancers"] == [balancer]
