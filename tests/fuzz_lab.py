@@ -17,6 +17,10 @@ from mitmproxy.net.http import http1
 from relay_lab import Authority
 
 from kecs.aws.hosts import is_aws_name
+from kecs.controlplane.errors import ApiError
+from kecs.controlplane.wire.model import model
+from kecs.controlplane.wire.parsing import parse
+from kecs.controlplane.wire.requests import Spoken, document_of
 from kecs.core.errors import ProtocolError
 from kecs.relay import framing
 from kecs.relay.contexts import server_context
@@ -261,6 +265,16 @@ def origin(data: bytes) -> None:
         return
 
 
+def ecs_request(data: bytes) -> None:
+    """Any body of any operation of ECS gives parameters, or an exception that AWS has for it."""
+    names = sorted(model().operations)
+    name, protocol = names[data[0] % len(names) if data else 0], list(Spoken)[len(data) > 1 and data[1] & 1]
+    try:
+        parse(name, document_of(data[2:], protocol))
+    except ApiError as error:
+        assert error.code in {"SerializationException", "InvalidParameterException", "ClientException"}  # noqa: PT017 - a value or this
+
+
 TARGETS: Final[dict[str, Target]] = {
     "client_hello": client_hello,
     "first_bytes": first_bytes,
@@ -270,6 +284,7 @@ TARGETS: Final[dict[str, Target]] = {
     "names": names,
     "host_and_port": host_and_port,
     "origin": origin,
+    "ecs_request": ecs_request,
 }
 
 

@@ -154,3 +154,19 @@ def test_a_number_that_json_has_not_is_told() -> None:
     assert write("Scale", {"value": math.nan}, seen.append) == {}
     assert write("Scale", {"value": math.inf}, seen.append) == {}
     assert seen == ["Double: nan", "Double: inf"]
+
+
+def test_documents_are_given_back_as_they_came() -> None:
+    details = {"a": [1, None, {"b": 1.5}], "c": True}
+    service = {"deploymentConfiguration": {"lifecycleHooks": [{"hookDetails": details}]}}
+    answer = told("CreateService", {"service": service})
+    assert json.loads(answer.body) == {"service": service}
+    assert cbor.loads(told("CreateService", {"service": service}, protocol="smithy-rpc-v2-cbor").body) == {
+        "service": service
+    }
+
+
+def test_a_truth_is_no_number() -> None:
+    seen: list[str] = []
+    assert write("Scale", {"value": True}, seen.append) == {}
+    assert seen == ["Double: bool"]

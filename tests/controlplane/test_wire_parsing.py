@@ -66,6 +66,12 @@ def test_members_that_are_unknown_or_null_are_left_out() -> None:
         pytest.param(
             "DescribeTasks", {"tasks": [None]}, "VALUE cannot be converted to String", id="a list that holds nothing"
         ),
+        pytest.param(
+            "RegisterTaskDefinition",
+            {"family": "f", "containerDefinitions": [{"dockerLabels": ["a"]}]},
+            "Unrecognized collection type",
+            id="list for map",
+        ),
         pytest.param("CreateCluster", {"configuration": []}, "Unexpected field type", id="list for structure"),
         pytest.param("CreateCluster", [], "Unexpected field type", id="the body is a list"),
         pytest.param("CreateCluster", "x", "Unexpected field type", id="the body is a text"),
@@ -173,6 +179,12 @@ STRATEGY = "capacityProviderStrategy.1.member"
                 ("1001", f"{STRATEGY}.weight", "have value less than or equal to 1000"),
                 ("-1", f"{STRATEGY}.base", "have value greater than or equal to 0"),
             ],
+        ),
+        (
+            "CreateCluster",
+            {"tags": [{"key": "a"}] * 51},
+            "InvalidParameterException",
+            [(f"{[{'key': 'a'}] * 51}"[:256] + "...", "tags", "have length less than or equal to 50")],
         ),
         (
             "RegisterTaskDefinition",
