@@ -240,6 +240,10 @@ ALONE = [
 ]
 
 WHOLE = [
+    *(
+        case(definition(**{role: "arn:aws:iam::123456789012:user/me"}), "Role is not valid", f"a {role} that is a user")
+        for role in ("taskRoleArn", "executionRoleArn")
+    ),
     case(
         definition(ephemeralStorage={"sizeInGiB": 50}),
         "Tasks using the EC2 launch type do not support EphemeralStorage.",

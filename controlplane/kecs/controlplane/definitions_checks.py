@@ -4,6 +4,7 @@ AWS tells the first problem it finds; so does `check`. `problems` yields them al
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
@@ -21,6 +22,7 @@ _MOST_CONSTRAINTS = 10
 _CPU = range(128, 196608 + 1)
 """Units of an EC2 task: from an eighth of a CPU to 192 CPUs."""
 _STORAGE = range(21, 200 + 1)
+_ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/.+")
 _VOLUME_KINDS = (
     "host",
     "dockerVolumeConfiguration",
@@ -120,6 +122,10 @@ def _efs(efs: Json | None) -> Iterator[str]:
 
 
 def _roles(params: Json) -> Iterator[str]:
+    for member in ("taskRoleArn", "executionRoleArn"):
+        given = params.get(member) or ""
+        if given.startswith("arn:") and not _ROLE.fullmatch(given):
+            yield "Role is not valid"
     if params.get("executionRoleArn"):
         return
     if any(container.get("secrets") for container in params["containerDefinitions"]):
