@@ -1,7 +1,6 @@
 """Clusters. Pure. Counts and statistics are counted from what is there, never kept."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -26,7 +25,8 @@ _PROVIDERS_MOST: Final = 20
 _INSIGHTS: Final = ("enabled", "disabled", "enhanced")
 _NOT_YET: Final = (TaskStatus.PROVISIONING, TaskStatus.PENDING, TaskStatus.ACTIVATING)
 """Last statuses that count as pending."""
-_LAUNCH_TYPES: Final = {"EC2": "EC2", "FARGATE": "Fargate", "EXTERNAL": "External"}
+_LAUNCH_TYPES: Final = {"EC2": ("EC2", ""), "Fargate": ("FARGATE",), "External": ("EXTERNAL",)}
+"""As statistics name them, and as records do; where nothing was said it is EC2."""
 EVERYTHING: Final = frozenset({"ATTACHMENTS", "CONFIGURATIONS", "SETTINGS", "TAGS"})
 """What the answer to a change includes."""
 
@@ -62,19 +62,25 @@ def _registered(state: State, cluster: Cluster) -> list[ContainerInstance]:
 
 
 def _statistics(state: State, cluster: Cluster) -> list[dict[str, str]]:
-    tasks: Counter[str] = Counter()
-    for status in (TaskStatus.RUNNING, *_NOT_YET):
-        state_of = "running" if status is TaskStatus.RUNNING else "pending"
-        for task in state.find(Task, "last", (cluster.arn, status)):
-            tasks[f"{state_of}{_LAUNCH_TYPES.get(task.launch_type, 'EC2')}TasksCount"] += 1
-    for service in state.services_of_cluster(cluster.arn):
-        if service.status is not ServiceStatus.INACTIVE:
-            tasks[f"{service.status.lower()}{_LAUNCH_TYPES.get(service.launch_type, 'EC2')}ServiceCount"] += 1
-    names = [
-        *(f"{of}{kind}TasksCount" for of in ("running", "pending") for kind in _LAUNCH_TYPES.values()),
-        *(f"{of}{kind}ServiceCount" for of in ("active", "draining") for kind in _LAUNCH_TYPES.values()),
+    groups: tuple[tuple[type[Record], str, Mapping[str, tuple[str, ...]]], ...] = (
+        (Task, "TasksCount", {"running": (TaskStatus.RUNNING,), "pending": _NOT_YET}),
+        (Service, "ServiceCount", {"active": (ServiceStatus.ACTIVE,), "draining": (ServiceStatus.DRAINING,)}),
+    )
+    return [
+        {
+            "name": f"{word}{launch}{noun}",
+            "value": str(
+                sum(
+                    state.tally(kind, "launch", (cluster.arn, status, of))
+                    for status in statuses
+                    for of in _LAUNCH_TYPES[launch]
+                )
+            ),
+        }
+        for kind, noun, words in groups
+        for word, statuses in words.items()
+        for launch in _LAUNCH_TYPES
     ]
-    return [{"name": name, "value": str(tasks[name])} for name in names]
 
 
 def _create(request: Request, state: State) -> Outcome:

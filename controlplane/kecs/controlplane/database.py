@@ -107,6 +107,9 @@ class Database:
     def write(self, batch: Batch) -> None:
         """Write all of a batch and return when it is durable, or write nothing and raise duckdb.Error."""
         connection = self._use()
+        if len(batch.put) == 1 and not batch.delete:  # one statement is a transaction by itself, and the usual case
+            _put(connection, *next(_by_table(batch.put)), batch)
+            return
         connection.execute("BEGIN")
         try:
             for table, keys in _by_table(batch.delete):
