@@ -15,6 +15,7 @@ from typing import Any
 from ecs_lab import EcsLab
 
 from kecs.controlplane import load_balancers, scheduling
+from kecs.controlplane.container_instances import kept_instances
 from kecs.controlplane.operation import Question
 from kecs.controlplane.records import ContainerInstance, Service, Task, TaskSet
 from kecs.controlplane.records.tasks import Health, Registration, StopCode, TaskStatus
@@ -39,14 +40,22 @@ class ServiceLab:
     judge: Callable[["ServiceLab", Changes], None] = lambda _lab, _changes: None
     """Called with each decision of the scheduler, before it is carried out."""
 
+    room: int = 1 << 20
+    """CPU units, and MiB, of the one machine that there is."""
+
     def __post_init__(self) -> None:
         self.api.call("CreateCluster", {"clusterName": "default"})
+        self.api.store.apply(self.machine())
         self.register("app")
         self.api.answers = {
             Question(TARGET_GROUP, TARGETS): load_balancers.TargetGroup(
                 arn=TARGETS, target_type="ip", load_balancers=(BALANCER,)
             )
         }
+
+    def machine(self) -> Changes:
+        node = Node(name="machine", cpu=self.room, memory=self.room)
+        return kept_instances(self.api.state, {"machine": node}, synced=True, now=self.api.now, ids=self.api.ids)
 
     def register(self, family: str, *, image: str = "app:1", mode: str = "", **container: Any) -> str:
         params: dict[str, Any] = {

@@ -1,9 +1,9 @@
 """What a service's history says, in AWS's words. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from kecs.controlplane.operation import Ids
 from kecs.controlplane.records import Service
@@ -72,6 +72,31 @@ def failed(deployment: str) -> str:
 def rolling_back(deployment: str) -> str:
     """Say that an earlier revision comes back."""
     return f"rolling back to deployment {deployment}."
+
+
+_UNPLACED: Final = "was unable to place a task because no container instance met all of its requirements."
+_MORE: Final = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+_CLOSEST: Final[Mapping[str, str]] = {
+    "AGENT": 'encountered error "AGENT".',
+    "RESOURCE:CPU": "has insufficient CPU units available.",
+    "RESOURCE:MEMORY": "has insufficient memory available.",
+    "RESOURCE:PORTS": "is already using a port required by your task.",
+    "ATTRIBUTE": "is missing an attribute required by your task.",
+}
+
+
+def unplaced(failures: Sequence[Mapping[str, Any]]) -> str:
+    """Say that a task has no room, by why one of the machines is none; without any there are no machines."""
+    if not failures:
+        return f"{_UNPLACED} Reason: No Container Instances were found in your cluster. {_MORE}"
+    closest = failures[0]
+    machine = str(closest["arn"]).rpartition("/")[2]
+    return f"{_UNPLACED} The closest matching (container-instance {machine}) {_CLOSEST[closest['reason']]} {_MORE}"
+
+
+def is_unplaced(message: str) -> bool:
+    """Tell whether a message says that a task has no room."""
+    return message.startswith(_UNPLACED)
 
 
 STEADY: Final = "has reached a steady state."

@@ -12,6 +12,7 @@ from kecs.controlplane.records import Cluster, ContainerInstance, Task, TaskDefi
 from kecs.controlplane.records.tasks import TaskStatus
 from kecs.controlplane.runtime import Sighting
 from kecs.controlplane.state import State
+from kecs.controlplane.task_making import instance_zone
 
 type Json = dict[str, Any]
 
@@ -150,6 +151,16 @@ def _cost(strategy: Json, room: Room, found: Sequence[Room], need: Need) -> int:
 
 def _domain(room: Room, by: str) -> str:
     return room.instance.arn if by in {"instanceId", "host"} else room.attributes.get(by.removeprefix("attribute:"), "")
+
+
+def on_instance(task: Task, instance: ContainerInstance, *, pinned: bool) -> Task:
+    """Return a new task on an instance. Where nothing asked for that one, the runtime may still choose another."""
+    return replace(
+        task,
+        container_instance_arn=instance.arn,
+        node=instance.node if pinned else "",
+        availability_zone=instance_zone(instance) or task.availability_zone,
+    )
 
 
 def seen_on(task: Task, sighting: Sighting | None, state: State) -> Task:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, Final
 
-from kecs.controlplane import events, lifecycle, task_making
+from kecs.controlplane import events, lifecycle, placement, task_making
 from kecs.controlplane.operation import Ids
 from kecs.controlplane.records import ContainerInstance, Record, Service, Task, TaskDefinition
 from kecs.controlplane.records.services import Deployment
@@ -18,6 +18,10 @@ from kecs.controlplane.state import Changes
 STARTING: Final = frozenset({TaskStatus.PROVISIONING, TaskStatus.PENDING, TaskStatus.ACTIVATING})
 PRESENT: Final = STARTING | {TaskStatus.RUNNING}
 """What AWS counts: pending, and running. A task that is to stop counts as long as it has one of these."""
+
+
+ON_MACHINES: Final = frozenset({"EC2", "MANAGED_INSTANCES"})
+"""Launch types whose tasks need room on a container instance."""
 
 
 class Fitness(IntEnum):
@@ -45,6 +49,9 @@ class Draft:
         self._messages: list[tuple[str, str]] = []
         self._due: list[datetime] = []
         self._fitness: dict[str, Fitness] = {}
+        self._rooms: list[placement.Room] | None = None
+        self.unplaced = ""
+        """Why a task could not be placed, as the service's history says it."""
 
     @property
     def primary(self) -> Deployment:
@@ -130,14 +137,34 @@ class Draft:
                 provider = task_making.chosen_provider(deployment.capacity_provider_strategy, providers)
                 providers[provider] += 1
                 wish = replace(wish, capacity_provider=provider, launch_type=task_making.launch_type_of(provider))
-            made.append(
-                task_making.new_task(
-                    cluster=self.view.cluster, definition=definition, wish=wish, now=self.now, ids=self.ids
-                )
+            task = task_making.new_task(
+                cluster=self.view.cluster, definition=definition, wish=wish, now=self.now, ids=self.ids
             )
+            placed = task if instance else self._placed(task, definition)
+            if placed is None:
+                break
+            made.append(placed)
+        if not made:
+            return []
         self._tasks |= {one.arn: one for one in made}
         self.tell(events.started([one.id for one in made]), task_set=task_set)
         return made
+
+    def _placed(self, task: Task, definition: TaskDefinition) -> Task | None:
+        """Return a new task on a machine with room for it; None where there is none. Fargate needs no machine."""
+        if task.launch_type not in ON_MACHINES:
+            return task
+        if self._rooms is None:
+            self._rooms = self.view.rooms()
+        if not self._rooms and self.view.nodes:
+            return task  # the runtime has machines that are no container instances yet: it chooses one
+        need = placement.Need.of(task, definition)
+        room, failures = placement.place(self._rooms, need)
+        if room is None:
+            self.unplaced = events.unplaced(failures)
+            return None
+        self._rooms[self._rooms.index(room)] = room.without(need)
+        return placement.on_instance(task, room.instance, pinned=bool(need.constraints or need.strategy))
 
     def stop(self, stopped: Iterable[Task], *, task_set: str = "") -> None:
         """Have tasks end: the unhealthy ones for that, the others because the service is scaled."""

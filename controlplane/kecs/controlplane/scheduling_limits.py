@@ -12,6 +12,8 @@ SETTLED_AFTER: Final = timedelta(seconds=5)
 of DeploymentConfiguration, minimumHealthyPercent); here tasks start in a second, and people wait for them."""
 PAUSE_MOST: Final = timedelta(minutes=27)
 """AWS's page "Amazon ECS service throttle logic"."""
+PLACED_AGAIN_AFTER: Final = timedelta(seconds=5)
+"""When a task that found no room is tried to be placed again."""
 IMPAIRED_AFTER: Final = 3
 """Rounds of failures after which a service is said to be unable to start its tasks."""
 

@@ -128,6 +128,16 @@ def judge(draft: Draft) -> None:
     draft.tell(events.rolling_back(draft.primary.id))
 
 
+def say_when_unplaced(draft: Draft) -> None:
+    """Say that there is no room for a task, and look again soon: room may come without a word to the service."""
+    for message in draft.service.told_at:
+        if events.is_unplaced(message) and message != draft.unplaced:
+            say_again(draft, message, holds=False)
+    if draft.unplaced:
+        say_again(draft, draft.unplaced, holds=True)
+        draft.wake(draft.now + limits.PLACED_AGAIN_AFTER)
+
+
 def conclude(draft: Draft, wanted: int) -> None:
     """Let go of deployments that nothing is left of, and complete the primary one when it is alone and healthy."""
     counts = [one.deployment_id for one in draft.present]

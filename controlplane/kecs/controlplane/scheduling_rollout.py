@@ -19,6 +19,7 @@ def roll(draft: Draft) -> None:
     _stop_unhealthy_for_room(draft)
     progress.conclude(draft, draft.service.desired_count)
     _say_when_blocked(draft)
+    progress.say_when_unplaced(draft)
 
 
 def order_of(draft: Draft) -> Callable[[Task], tuple[bool, int, Fitness, float]]:

@@ -23,6 +23,7 @@ def keep(draft: Draft) -> None:
     for task in draft.tasks:
         if has_stopped(task) and not task.accounted:
             draft.account(task)
+    progress.say_when_unplaced(draft)
 
 
 def _keep(draft: Draft, task_set: TaskSet) -> None:

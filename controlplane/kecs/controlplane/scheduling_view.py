@@ -1,12 +1,13 @@
 """What the scheduler of services is told and what it answers. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from kecs.controlplane.cluster_query import Facts
 from kecs.controlplane.container_instances import attributes_of
+from kecs.controlplane.placement import Room, rooms
 from kecs.controlplane.records import Cluster, ContainerInstance, Record, Service, Task, TaskSet
 from kecs.controlplane.runtime import Node
 from kecs.controlplane.scheduling_limits import SETTLED_AFTER
@@ -38,6 +39,8 @@ class ServiceView:
     """What placement constraints ask of them, by ARN."""
     nodes: Mapping[str, Node] = field(default_factory=dict)
     """What the runtime told of its machines, by name."""
+    rooms: Callable[[], list[Room]] = list
+    """What is left of the cluster's machines, asked when a task is to be placed on one."""
     settled_after: timedelta = SETTLED_AFTER
 
 
@@ -70,6 +73,7 @@ def see(
         instances=instances,
         facts=_facts(state, service, instances),
         nodes=nodes or {},
+        rooms=lambda: rooms(state, cluster),
         settled_after=settled_after,
     )
 

@@ -21,7 +21,7 @@ from kecs.controlplane.arns import the_cluster, the_task
 from kecs.controlplane.container_instances import the_instance
 from kecs.controlplane.errors import ApiError, invalid
 from kecs.controlplane.operation import Operation, Outcome, Request, changed
-from kecs.controlplane.placement import Need, Room, obstacle, place, rooms
+from kecs.controlplane.placement import Need, Room, obstacle, on_instance, place, rooms
 from kecs.controlplane.records import Cluster, ContainerInstance, Task, TaskDefinition
 from kecs.controlplane.records.tasks import StopCode, TaskStatus
 from kecs.controlplane.state import Changes, State
@@ -29,7 +29,6 @@ from kecs.controlplane.task_making import (
     FARGATE,
     TaskWish,
     chosen_provider,
-    instance_zone,
     launch_type_of,
     new_task,
     service_wish,
@@ -176,18 +175,8 @@ def _placed(
         if room is None:
             return tasks, failures
         found[found.index(room)] = room.without(need)
-        tasks.append(_on(task, room.instance, pinned=bool(need.constraints or need.strategy)))
+        tasks.append(on_instance(task, room.instance, pinned=bool(need.constraints or need.strategy)))
     return tasks, []
-
-
-def _on(task: Task, instance: ContainerInstance, *, pinned: bool) -> Task:
-    """Return a new task on an instance. Where nothing asked for that one, the runtime may still choose another."""
-    return replace(
-        task,
-        container_instance_arn=instance.arn,
-        node=instance.node if pinned else "",
-        availability_zone=instance_zone(instance) or task.availability_zone,
-    )
 
 
 def start_task(request: Request, state: State) -> Outcome:
@@ -208,7 +197,7 @@ def start_task(request: Request, state: State) -> Outcome:
         if instance is None or reason:
             failures.append({"arn": instance.arn if instance else given, "reason": reason})
         else:
-            made.append(_on(task, instance, pinned=True))
+            made.append(on_instance(task, instance, pinned=True))
     return _ran(made, failures, Changes(put=tuple(made)))
 
 
