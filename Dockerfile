@@ -116,6 +116,34 @@ ENTRYPOINT ["/opt/kecs/bin/python", "-m", "kecs.emulator"]
 CMD ["--listen", "*:4566"]
 
 
+# ECS. Its state is one file; what runs tasks is a cluster, or nothing.
+FROM builder AS controlplane-packages
+RUN --mount=type=secret,id=roots ./image-packages.sh venv /opt/kecs \
+        boto3 cryptography duckdb httptools kubernetes prometheus-client pydantic-settings pyyaml uvicorn uvloop
+
+FROM runtime AS controlplane
+COPY --from=controlplane-packages /opt/kecs /opt/kecs
+LABEL org.opencontainers.image.title="kecs-controlplane" \
+      org.opencontainers.image.description="The ECS control plane of KECS"
+USER 10001:10001
+EXPOSE 8080 8081
+ENTRYPOINT ["/opt/kecs/bin/python", "-m", "kecs.controlplane"]
+
+
+# One endpoint for all of AWS: ECS to the control plane, the rest to the emulator.
+FROM builder AS gateway-packages
+RUN --mount=type=secret,id=roots ./image-packages.sh venv /opt/kecs \
+        certifi cryptography httptools prometheus-client pydantic-settings pyyaml uvloop
+
+FROM runtime AS gateway
+COPY --from=gateway-packages /opt/kecs /opt/kecs
+LABEL org.opencontainers.image.title="kecs-gateway" \
+      org.opencontainers.image.description="The gateway of KECS: all of AWS on one port"
+USER 10001:10001
+EXPOSE 4566
+ENTRYPOINT ["/opt/kecs/bin/python", "-m", "kecs.gateway"]
+
+
 # `kecs` with everything, the embedded emulator and iptables too.
 FROM builder AS cli-packages
 RUN --mount=type=secret,id=roots ./image-packages.sh venv /opt/kecs

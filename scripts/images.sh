@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 prefix=${IMAGE_PREFIX:-kecs-}
 tag=${TAG:-$version}
-[ $# -gt 0 ] || set -- init sidecar injector certs emulator cli
+[ $# -gt 0 ] || set -- init sidecar injector certs emulator controlplane gateway cli
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from subprocess import run
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -16,7 +17,10 @@ from pydantic import BaseModel
 from kecs.aws.hosts import SUFFIXES
 from kecs.certs import keep, loop, serve
 from kecs.certs.requests import IMPORT_SECRET
+from kecs.controlplane.config import ControlPlaneConfig
+from kecs.controlplane.kubernetes.config import PodConfig
 from kecs.core import names
+from kecs.gateway.config import GatewayConfig
 from kecs.injector.document import Document
 
 FOLDER = Path(__file__).parent
@@ -271,7 +275,7 @@ def test_the_issuing_service_understands_what_it_is_told(values: Path) -> None:
 
 
 def told(*values: str) -> Any:
-    return yaml.safe_load(find(documents(render(*values)), "ConfigMap", "kecs-injector")["data"]["injector.yaml"])
+    return told_by(documents(render(*values)))
 
 
 @pytest.mark.parametrize(
@@ -369,3 +373,69 @@ def test_notes(values: tuple[str, ...], sentence: str) -> None:
     notes = result.stdout.partition("\nNOTES:\n")[2]
     assert sentence in notes
     assert ("exit with 55" in notes) is ("sha256" in "".join(values))
+
+
+@per_values
+def test_control_plane_and_gateway_understand_what_they_are_told(values: Path) -> None:
+    objects = documents(render(files=(values,)))
+    gateway = GatewayConfig.from_json(environment(objects, "kecs-gateway")["KECS_GATEWAY_CONFIG"])
+    told_to_pods = told_by(objects)["proxy"]
+    assert (gateway.backend_host, gateway.backend_port) == _address(told_to_pods["localstackEndpoint"])
+    assert (gateway.controlplane_host, gateway.controlplane_port) == _address(told_to_pods["controlplane"])
+    if values.stem == "endpoint":  # it names a control plane of its own
+        assert not [one for one in objects if one["metadata"]["name"] == "kecs-controlplane"]
+        return
+    plane = ControlPlaneConfig.from_json(environment(objects, "kecs-controlplane")["KECS_CONTROLPLANE_CONFIG"])
+    PodConfig.from_mapping(plane.pods)
+    assert plane.emulator == told_to_pods["localstackEndpoint"]
+    assert told_to_pods["controlplane"] == "http://kecs-controlplane.kecs-system.svc.cluster.local:8080"
+    assert plane.data.startswith("/var/lib/kecs/")
+
+
+def told_by(objects: list[dict[str, Any]]) -> Any:
+    return yaml.safe_load(find(objects, "ConfigMap", "kecs-injector")["data"]["injector.yaml"])
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def test_the_control_plane_is_one_and_may_what_it_does() -> None:
+    objects = documents(render())
+    spec = find(objects, "Deployment", "kecs-controlplane")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    found = rights(objects, "kecs-controlplane")
+    assert {verb for resource, _, verb in found if resource == "secrets"} == {"create", "patch"}
+    assert {verb for resource, _, verb in found if resource == "pods"} == {
+        *("create", "get", "list", "watch", "patch", "delete")
+    }
+    simulated = documents(render('controlplane.runtime="simulated"'))
+    assert rights(simulated, "kecs-controlplane") == set()
+    template = find(simulated, "Deployment", "kecs-controlplane")["spec"]["template"]
+    assert template["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_state_may_have_a_volume_that_stays() -> None:
+    objects = documents(render("controlplane.persistence.enabled=true", 'controlplane.persistence.size="2Gi"'))
+    claim = find(objects, "PersistentVolumeClaim", "kecs-controlplane")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    volumes = find(objects, "Deployment", "kecs-controlplane")["spec"]["template"]["spec"]["volumes"]
+    assert volumes[0]["persistentVolumeClaim"] == {"claimName": "kecs-controlplane"}
+
+
+def test_the_gateway_may_have_a_port_of_every_node() -> None:
+    assert find(documents(render()), "Service", "kecs-gateway")["spec"]["type"] == "ClusterIP"
+    service = find(documents(render("gateway.nodePort=30566")), "Service", "kecs-gateway")["spec"]
+    assert (service["type"], service["ports"][0]["nodePort"]) == ("NodePort", 30566)
+
+
+def test_without_control_plane_and_gateway_the_emulator_answers_all() -> None:
+    objects = documents(render("controlplane.enabled=false", "gateway.enabled=false"))
+    assert not [one for one in objects if one["metadata"]["name"] in {"kecs-controlplane", "kecs-gateway"}]
+    proxy = told_by(objects)["proxy"]
+    assert (proxy["controlplane"], proxy["gateway"]) == ("", "")
+    alone = documents(render("controlplane.enabled=false"))
+    config = GatewayConfig.from_json(environment(alone, "kecs-gateway")["KECS_GATEWAY_CONFIG"])
+    assert config.controlplane_host == ""

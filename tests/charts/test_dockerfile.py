@@ -21,10 +21,12 @@ ENTRIES = {
     "injector": ("10001:10001", "kecs.injector"),
     "certs": ("10001:10001", "kecs.certs"),
     "emulator": ("10001:10001", "kecs.emulator"),
+    "controlplane": ("10001:10001", "kecs.controlplane"),
+    "gateway": ("10001:10001", "kecs.gateway"),
     "cli": ("10001:10001", "kecs"),
 }
 TARGETS = tuple(ENTRIES)
-PICKED = ("sidecar", "injector", "certs", "emulator")
+PICKED = ("sidecar", "injector", "certs", "emulator", "controlplane", "gateway")
 """The images whose packages are named one by one."""
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")

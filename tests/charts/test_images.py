@@ -78,6 +78,8 @@ def test_all_targets_by_default_and_roots_as_a_secret(builders: Path) -> None:
         "injector",
         "certs",
         "emulator",
+        "controlplane",
+        "gateway",
         "cli",
     ]
     assert all("id=roots,src=/roots.pem" in line for line in builds)

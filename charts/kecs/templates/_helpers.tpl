@@ -204,3 +204,69 @@ spec:
       targetPort: https
       protocol: TCP
 {{- end }}
+
+{{/* Who answers ECS: the release's control plane, unless another is named. Empty: the emulator. */}}
+{{- define "kecs.controlplane" -}}
+{{- if .Values.proxy.controlplane -}}
+{{- .Values.proxy.controlplane | trimSuffix "/" -}}
+{{- else if .Values.controlplane.enabled -}}
+http://kecs-controlplane.{{ .Release.Namespace }}.svc.cluster.local:8080
+{{- end -}}
+{{- end }}
+
+{{/* What AWS_ENDPOINT_URL says. Empty: the emulator. */}}
+{{- define "kecs.gateway" -}}
+{{- if .Values.proxy.gateway -}}
+{{- .Values.proxy.gateway | trimSuffix "/" -}}
+{{- else if .Values.gateway.enabled -}}
+http://kecs-gateway.{{ .Release.Namespace }}.svc.cluster.local:4566
+{{- end -}}
+{{- end }}
+
+{{- define "kecs.controlplane.config" -}}
+{{- $plane := .Values.controlplane -}}
+{{- $registries := list -}}
+{{- range $host, $other := $plane.registries -}}
+{{- $registries = append $registries (printf "%s=%s" $host $other) -}}
+{{- end -}}
+{{- $pods := dict "proxy_mode" $plane.proxyMode "image_pull_policy" $plane.imagePullPolicy "storage_class" $plane.storageClass "priority_class" $plane.priorityClass "registries" (join "," $registries) -}}
+{{- $given := dict -}}
+{{- range $name, $value := $pods -}}
+{{- if $value -}}
+{{- $_ := set $given $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- dict
+  "data" "/var/lib/kecs/state.duckdb"
+  "runtime" $plane.runtime
+  "region" .Values.proxy.region
+  "account" .Values.proxy.account
+  "accounts" .Values.relay.accounts
+  "emulator" (include "kecs.endpoint" .)
+  "gateway" (ternary (printf "http://kecs-gateway.%s.svc.cluster.local:4566" .Release.Namespace) "" .Values.gateway.enabled)
+  "history_hours" $plane.historyHours
+  "pods" $given | toJson -}}
+{{- end }}
+
+{{- define "kecs.gateway.config" -}}
+{{- $backend := urlParse (include "kecs.endpoint" .) -}}
+{{- $config := dict
+  "backend_host" $backend.hostname
+  "backend_port" (include "kecs.port" $backend | int)
+  "backend_tls" (eq $backend.scheme "https")
+  "profile" (include "kecs.profile" .)
+  "region" .Values.proxy.region
+  "accounts" .Values.relay.accounts -}}
+{{- with include "kecs.controlplane" . -}}
+{{- $plane := urlParse . -}}
+{{- $_ := set $config "controlplane_host" $plane.hostname -}}
+{{- $_ := set $config "controlplane_port" (include "kecs.port" $plane | int) -}}
+{{- $_ := set $config "controlplane_tls" (eq $plane.scheme "https") -}}
+{{- end -}}
+{{- $config | toJson -}}
+{{- end }}
+
+{{/* The port of a URL that was parsed. */}}
+{{- define "kecs.port" -}}
+{{- regexFind ":[0-9]+$" .host | trimPrefix ":" | default (ternary "443" "80" (eq .scheme "https")) -}}
+{{- end }}

@@ -12,8 +12,8 @@ proxy:
   fallbackOrder: {{ toJson .Values.proxy.fallbackOrder }}
   passHosts: {{ toJson .Values.proxy.passHosts }}
   profile: {{ include "kecs.profile" . | quote }}
-  controlplane: {{ .Values.proxy.controlplane | quote }}
-  gateway: {{ .Values.proxy.gateway | quote }}
+  controlplane: {{ include "kecs.controlplane" . | quote }}
+  gateway: {{ include "kecs.gateway" . | quote }}
   services: {{ toJson .Values.proxy.services }}
   region: {{ .Values.proxy.region | quote }}
   account: {{ .Values.proxy.account | quote }}
