@@ -97,7 +97,9 @@ def _structure(shape: Any, depth: int) -> st.SearchStrategy[dict[str, Any]]:
     members = {name: _later(inside, depth + 1) for name, inside in shape.members.items()}
     if getattr(shape, "is_tagged_union", False):
         return st.one_of([st.fixed_dictionaries({name: member}) for name, member in members.items()])
-    required = {name: member for name, member in members.items() if name in model().shapes[shape.name].required}
+    # The installed botocore is older than the model: it may want more.
+    wanted = {*shape.required_members, *model().shapes[shape.name].required}
+    required = {name: member for name, member in members.items() if name in wanted}
     if depth >= _DEEP:
         return st.fixed_dictionaries(required)
     optional = {name: member for name, member in members.items() if name not in required}

@@ -36,7 +36,7 @@ def refused(error: ApiError, *, protocol: str = "json") -> Answer:
 
 @pytest.mark.parametrize("protocol", shapes.PROTOCOLS)
 @pytest.mark.parametrize("name", shapes.operation_names())
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_botocore_reads_what_was_told(name: str, protocol: str, data: st.DataObject) -> None:
     body = data.draw(shapes.values(shapes.output_of(name)))
