@@ -209,6 +209,12 @@ def test_attributes_that_a_machine_must_have_are_told(document: Json, names: set
     assert len(found) == len(names)
 
 
+def test_what_deploy_tools_send_empty_is_not_there() -> None:
+    empty = {"taskRoleArn": "", "executionRoleArn": "", "runtimePlatform": {}, "requiresCompatibilities": []}
+    lab = EcsLab()
+    assert again(register(lab, definition(**empty))) == again(register(lab))
+
+
 def test_what_the_model_gives_back_is_kept() -> None:
     shapes = model().shapes
     both = shapes["RegisterTaskDefinitionRequest"].members.keys() & shapes["TaskDefinition"].members.keys()

@@ -39,7 +39,7 @@ _HEALTH_CHECK = {"interval": 30, "timeout": 5, "retries": 3}
 
 def normalised(params: Mapping[str, Any]) -> Json:
     """Return the document of a definition from the request that registers it."""
-    document: Json = {name: params[name] for name in KEPT if params.get(name) is not None}
+    document: Json = {name: params[name] for name in KEPT if params.get(name) not in (None, "", [], {})}
     for member in ("cpu", "memory"):
         if member in document:
             document[member] = units(member, document[member])
