@@ -36,9 +36,9 @@ class ControlPlane:
             config=Config(retries={"total_max_attempts": 1}),
         )
 
-    def ask(self, path: str, method: str = "GET") -> tuple[int, bytes]:
+    def ask(self, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
         """Ask the admin port."""
-        asked = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", data=body, method=method)
         try:
             with urllib.request.urlopen(asked, timeout=60) as answer:
                 return answer.status, answer.read()

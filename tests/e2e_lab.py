@@ -28,7 +28,14 @@ from helm_lab import kubectl as kubectl_path
 
 SYSTEM: Final = "kecs-system"
 TARGETS: Final = ("init", "sidecar", "injector", "certs", "emulator", "cli")
-DEPLOYMENTS: Final = ("kecs-authority", "kecs-certs", "kecs-injector", "kecs-emulator")
+DEPLOYMENTS: Final = (
+    "kecs-authority",
+    "kecs-certs",
+    "kecs-injector",
+    "kecs-emulator",
+    "kecs-controlplane",
+    "kecs-gateway",
+)
 TIMEOUT_S: Final = float(os.environ.get("E2E_TIMEOUT") or 180)
 _POLL_S: Final = 0.5
 _STEP_S: Final = 660

@@ -2,18 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from kecs.controlplane import neighbours
 from kecs.controlplane.admin import Admin
+from kecs.controlplane.errors import StoreError
 from kecs.controlplane.health import Component
 from kecs.controlplane.metrics import CallTally, Measured, render
 
 
 def admin(*components: Component, beside: Sequence[Component] = (), unready: str = "") -> Admin:
+    async def backup() -> bytes:
+        return b"everything"
+
+    async def restore(document: bytes, force: bool) -> Mapping[str, int]:  # noqa: FBT001 - the seam's
+        if not force:
+            raise StoreError("the state is not empty", hint="force=true replaces all of it")
+        return {"clusters": len(document)}
+
     async def asked() -> Sequence[Component]:
         return beside
 
@@ -23,6 +32,8 @@ def admin(*components: Component, beside: Sequence[Component] = (), unready: str
         unready=lambda: unready,
         metrics=lambda: b"counted 1\n",
         settings=lambda: {"data": {"value": ":memory:", "source": "default"}},
+        backup=backup,
+        restore=restore,
         uptime_s=lambda: 12.34,
         version="1.2.3",
     )
@@ -76,6 +87,20 @@ def test_what_is_not_there_and_what_is_no_question() -> None:
     assert asyncio.run(admin().answer("GET", "/metrics")).body == b"counted 1\n"
     assert asyncio.run(admin().answer("GET", "/else")).status == 404
     assert asyncio.run(admin().answer("PUT", "/health")).status == 405
+
+
+def test_backups_are_made_and_restored_by_post() -> None:
+    made = asyncio.run(admin().answer("POST", "/backup"))
+    assert (made.status, made.body) == (200, b"everything")
+    assert asyncio.run(admin().answer("GET", "/backup")).status == 405
+    refused = asyncio.run(admin().answer("POST", "/restore", "", b"abc"))
+    assert refused.status == 409
+    assert json.loads(refused.body) == {
+        "message": "the state is not empty",
+        "hint": "force=true replaces all of it",
+    }
+    done = asyncio.run(admin().answer("POST", "/restore", "force=true", b"abc"))
+    assert json.loads(done.body) == {"restored": {"clusters": 3}}
 
 
 def test_it_is_an_application() -> None:

@@ -72,6 +72,20 @@ def test_what_was_made_is_there_after_its_end(tmp_path: Path) -> None:
         assert plane.client().list_clusters()["clusterArns"] == ["arn:aws:ecs:eu-west-1:000000000000:cluster/kept"]
 
 
+def test_a_backup_is_everything_somewhere_else() -> None:
+    with running() as first:
+        first.client().create_cluster(clusterName="saved")
+        status, saved = first.ask("/backup", "POST", b"")
+        assert status == 200
+    with running() as second:
+        assert second.ask("/restore", "POST", saved)[0] == 200
+        assert second.client().list_clusters()["clusterArns"] == ["arn:aws:ecs:eu-west-1:000000000000:cluster/saved"]
+        status, body = second.ask("/restore", "POST", saved)
+        assert (status, b"force=true" in body) == (409, True)
+        assert second.ask("/restore?force=true", "POST", saved)[0] == 200
+        assert second.ask("/restore?force=true", "POST", b"no backup")[0] == 409
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_cleanly_when_it_is_told_to(number: signal.Signals) -> None:
     with running() as plane:

@@ -88,7 +88,7 @@ def test_sidecar_mode_in_a_deployment_behind_a_service(space: Space) -> None:
 def test_environment_mode(space: Space) -> None:
     space.pod("environment", python(ENVIRONMENT), mode="environment")
     log = space.succeeded("environment")
-    assert "http://kecs-emulator.kecs-system.svc.cluster.local:4566 us-east-1" in log
+    assert "http://kecs-gateway.kecs-system.svc.cluster.local:4566 us-east-1" in log
     assert "a job" in log
     assert list(container_names(get("-n", space.name, "pod", "environment"))) == ["app"]
 

@@ -1,12 +1,14 @@
-"""The admin port: health, readiness, metrics, settings. An ASGI application; what it tells is gathered by `run`."""
+"""The admin port: health, readiness, metrics, settings, backups. An ASGI application; what it tells `run` gathers."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from kecs.aws.head import Answer
 from kecs.controlplane.health import Component, described, is_healthy
+from kecs.core.errors import KecsError
 
 type Scope = Mapping[str, Any]
 type Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -14,7 +16,11 @@ type Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _JSON: Final = b"application/json"
-_PATHS: Final = "/health /ready /live /health/detailed /metrics /config"
+_BYTES: Final = b"application/octet-stream"
+_FILE: Final = b'attachment; filename="backup.kecs"'
+_PATHS: Final = "/health /ready /live /health/detailed /metrics /config, or POST /backup /restore"
+_BODY_MAX: Final = 1 << 30
+"""Bytes of a backup: ten thousand tasks take some ten megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +35,17 @@ class Admin:
     """Why calls can't be served; empty while they can."""
     metrics: Callable[[], bytes]
     settings: Callable[[], Mapping[str, Any]]
+    backup: Callable[[], Awaitable[bytes]]
+    """Raises StoreError, as `restore` does."""
+    restore: Callable[[bytes, bool], Awaitable[Mapping[str, int]]]
+    """Takes a backup, and whether what is there may go; returns how many records of each kind there are then."""
     uptime_s: Callable[[], float]
     version: str
 
-    async def answer(self, method: str, path: str) -> Answer:
+    async def answer(self, method: str, path: str, query: str = "", body: bytes = b"") -> Answer:
         """Answer one request."""
+        if path in {"/backup", "/restore"}:
+            return await self._kept(method, path, query, body)
         if method not in {"GET", "HEAD"}:
             return Answer(status=405, fields=((b"Allow", b"GET, HEAD"),))
         if path == "/health/detailed":
@@ -47,6 +59,22 @@ class Admin:
         }
         found = known.get(path)
         return _json(404, {"message": f"one of {_PATHS}"}) if found is None else found()
+
+    async def _kept(self, method: str, path: str, query: str, body: bytes) -> Answer:
+        if method != "POST":
+            return Answer(status=405, fields=((b"Allow", b"POST"),))
+        if len(body) > _BODY_MAX:
+            return _json(413, {"message": f"a backup has {_BODY_MAX} bytes at most"})
+        try:
+            if path == "/backup":
+                made = await self.backup()
+                return Answer(
+                    status=200, fields=((b"Content-Type", _BYTES), (b"Content-Disposition", _FILE)), body=made
+                )
+            force = parse_qs(query).get("force", [""])[-1] == "true"
+            return _json(200, {"restored": dict(await self.restore(body, force))})
+        except KecsError as error:
+            return _json(409, {"message": error.message, "hint": error.hint})
 
     def _ready(self) -> Answer:
         why = self.unready()
@@ -68,9 +96,17 @@ class Admin:
         """Serve one request of ASGI."""
         if scope["type"] != "http":
             return
-        while (await receive()).get("more_body", False):
-            pass
-        answer = await self.answer(scope["method"], scope["path"])
+        given = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            if len(given) <= _BODY_MAX:
+                given += message.get("body", b"")
+            more = message.get("more_body", False)
+        query = scope.get("query_string", b"").decode("latin-1")
+        answer = await self.answer(scope["method"], scope["path"], query, bytes(given))
         body = b"" if scope["method"] == "HEAD" else answer.body
         fields = [*answer.fields, (b"Content-Length", str(len(answer.body)).encode())]
         await send({"type": "http.response.start", "status": answer.status, "headers": fields})

@@ -25,6 +25,7 @@ from kecs.aws.accounts import Accounts
 from kecs.controlplane import neighbours
 from kecs.controlplane.admin import Admin
 from kecs.controlplane.api import App, Told
+from kecs.controlplane.backup import exported, imported
 from kecs.controlplane.clock import Clock, RealClock
 from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig, RuntimeKind, kind_of
 from kecs.controlplane.container_instances import kept_instances
@@ -93,6 +94,8 @@ class ControlPlane:
             unready=self._unready,
             metrics=lambda: render(self.measured()),
             settings=config.described,
+            backup=partial(exported, store),
+            restore=lambda document, force: imported(store, document, force=force),
             uptime_s=lambda: time.monotonic() - self._began,
             version=importlib.metadata.version("kecs"),
         )
