@@ -1,14 +1,16 @@
 """Capacity providers, as clients meet them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from ecs_lab import EcsLab, ecs_client
+from ecs_lab import NOW, EcsLab, ecs_client
 
-from kecs.controlplane.capacity_providers import strategy
+from kecs.controlplane.capacity_providers import in_use, strategy
 from kecs.controlplane.errors import ApiError
-from kecs.controlplane.records import Cluster
-from kecs.controlplane.state import Scope
+from kecs.controlplane.records import Cluster, Service
+from kecs.controlplane.records.services import ServiceStatus
+from kecs.controlplane.state import Changes, Scope
 
 ARN = "arn:aws:ecs:us-east-1:000000000000:capacity-provider/{}".format
 GROUP = "arn:aws:autoscaling:us-east-1:000000000000:autoScalingGroup:1:autoScalingGroupName/g"
@@ -299,6 +301,28 @@ def test_what_a_strategy_can_not_be(with_p: EcsLab, given: list[dict[str, Any]],
     assert raised.value.message == message
     error = with_p.refused("PutClusterCapacityProviders", {**put, "defaultCapacityProviderStrategy": given})
     assert (error.code, error.message) == ("InvalidParameterException", message)
+
+
+def test_one_that_a_service_uses_is_in_use(with_p: EcsLab) -> None:
+    arn = "arn:aws:ecs:us-east-1:000000000000:cluster/c"
+    cluster = with_p.state.get(Cluster, arn)
+    assert cluster is not None
+    service = Service(
+        arn="arn:aws:ecs:us-east-1:000000000000:service/c/s",
+        name="s",
+        cluster_arn=arn,
+        desired_count=1,
+        created_at=NOW,
+        capacity_provider_strategy=({"capacityProvider": "p", "weight": 1},),
+    )
+    with_p.store.apply(Changes(put=(service,)))
+    error = in_use(with_p.state, cluster, {"p"})
+    assert error is not None
+    assert error.code == "ResourceInUseException"
+    assert in_use(with_p.state, cluster, {"FARGATE"}) is None
+    assert in_use(with_p.state, cluster, set()) is None
+    with_p.store.apply(Changes(put=(replace(service, status=ServiceStatus.INACTIVE),)))
+    assert in_use(with_p.state, cluster, {"p"}) is None
 
 
 def test_another_region_has_none_of_them(with_p: EcsLab) -> None:

@@ -312,6 +312,24 @@ class TestClientsOwn:
         )
 
 
+def test_an_instance_that_agents_ask_for(with_one: EcsLab) -> None:
+    arn = instances(with_one)["one"].arn
+    assert with_one.refused("UpdateContainerAgent", {"cluster": "c", "containerInstance": arn}).code == (
+        "NoUpdateAvailableException"
+    )
+    for unknown in ("", "f" * 32):
+        error = with_one.refused("UpdateContainerAgent", {"cluster": "c", "containerInstance": unknown})
+        assert error.message == "The referenced container instance was not found."
+
+
+def test_other_resources_are_left_as_they_were(with_one: EcsLab) -> None:
+    made = with_one.call(
+        "RegisterContainerInstance",
+        {"cluster": "c", "totalResources": [{"name": "GPU", "type": "STRINGSET", "stringSetValue": ["g"]}]},
+    )["containerInstance"]
+    assert made["remainingResources"] == [{"name": "GPU", "type": "STRINGSET", "stringSetValue": ["g"]}]
+
+
 def test_boto3_understands_all_of_it(with_one: EcsLab) -> None:
     with with_one.served() as url:
         client = ecs_client(url)

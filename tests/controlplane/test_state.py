@@ -107,6 +107,19 @@ def test_what_belongs_to_whom() -> None:
     assert state.get(Cluster, D) is None
 
 
+def test_changes_are_joined_in_their_order() -> None:
+    assert not Changes()
+    both = Changes(put=(task(1),), delete=(task(2),)) | Changes(put=(task(3),), delete=(task(4),))
+    assert both == Changes(put=(task(1), task(3)), delete=(task(2), task(4)))
+    assert Changes(delete=(task(1),))
+
+
+def test_a_scope_is_read_of_an_arn() -> None:
+    assert Scope.of("arn:aws-cn:ecs:cn-north-1:1:cluster/a:b") == Scope(
+        partition="aws-cn", region="cn-north-1", account="1"
+    )
+
+
 def test_an_unknown_index_is_a_mistake() -> None:
     with pytest.raises(KeyError):
         State().find(Task, "color", "red")

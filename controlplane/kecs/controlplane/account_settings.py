@@ -76,9 +76,7 @@ def _shown(scope: Scope, name: str, value: str, principal: str) -> dict[str, Any
 
 
 def _judged(name: str, value: str) -> None:
-    setting = SETTINGS.get(name)
-    if setting is None:
-        raise invalid(f"Unknown account setting: {name}. Valid settings are {', '.join(SETTINGS)}.")
+    setting = SETTINGS[name]
     if not setting.values:
         raise invalid(f"The setting {name} is managed by AWS and can't be changed.")
     if value in setting.refusals:
@@ -106,8 +104,6 @@ def _put_default(request: Request, _state: State) -> Outcome:
 
 def _delete(request: Request, state: State) -> Outcome:
     name = request.params["name"]
-    if name not in SETTINGS:
-        raise invalid(f"Unknown account setting: {name}. Valid settings are {', '.join(SETTINGS)}.")
     principal = _principal(request.scope, request.params.get("principalArn") or request.principal_arn)
     found = state.get(AccountSetting, _key(request.scope, principal, name))
     left = "" if found is None else found.value

@@ -20,8 +20,6 @@ _MOST: Final = 10
 
 
 def _target(state: State, cluster: Cluster, given: Mapping[str, Any]) -> ContainerInstance:
-    if given.get("targetType", _TARGET) != _TARGET:
-        raise invalid(f"Invalid target type: {given['targetType']}. The valid type is {_TARGET}.")
     found = the_instance(state, cluster, given.get("targetId") or "")
     if found is None or found.status == "INACTIVE":
         raise ApiError(
@@ -95,8 +93,6 @@ def _delete(request: Request, state: State) -> Outcome:
 def _list(request: Request, state: State) -> Outcome:
     params = request.params
     cluster = the_cluster(state, request.scope, params.get("cluster"))
-    if params["targetType"] != _TARGET:
-        raise invalid(f"Invalid target type: {params['targetType']}. The valid type is {_TARGET}.")
     name, value = params.get("attributeName"), params.get("attributeValue")
     if value and not name:
         raise invalid("An attribute value can be given only along with an attribute name.")
