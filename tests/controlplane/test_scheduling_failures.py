@@ -1,5 +1,6 @@
 """Services whose tasks fail: the circuit breaker, rollbacks, pauses, health."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -257,6 +258,33 @@ def test_an_unhealthy_task_is_replaced_first_and_stopped_then() -> None:
     assert well.arn in {one.arn for one in lab.wanted()}
     assert f"(service web) (task {sick.id}) failed container health checks." in lab.events()
     assert f"(service web) has stopped 1 running tasks: {ids([sick])}." in lab.events()
+
+
+def test_protection_does_not_keep_an_unhealthy_task() -> None:
+    lab = ServiceLab()
+    lab.register("app", **CHECK)
+    lab.create(desired=1)
+    lab.turn()
+    lab.run(health=Health.HEALTHY)
+    [sick] = lab.wanted()
+    lab.put(replace(sick, health=Health.UNHEALTHY, protected=True))
+    lab.turn()
+    lab.run(health=Health.HEALTHY)
+    assert [one.arn for one in lab.tasks() if one.desired_status is TaskStatus.STOPPED] == [sick.arn]
+
+
+def test_what_a_person_stops_is_no_failure_whatever_is_said_of_it() -> None:
+    lab = ServiceLab()
+    lab.create(desired=1, deploymentConfiguration=STALLED)
+    lab.turn()
+    for _ in range(5):
+        lab.run()
+        task = lab.wanted()[0].arn
+        lab.api.call("StopTask", {"task": task, "reason": "Task failed in my eyes"})
+        lab.turn()
+        lab.end()
+        assert len(lab.wanted()) == 1, "it is replaced at once"
+    assert lab.described()["deployments"][0]["failedTasks"] == 0
 
 
 def test_without_room_beside_it_an_unhealthy_task_is_stopped_first() -> None:

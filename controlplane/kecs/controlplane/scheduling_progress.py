@@ -39,7 +39,9 @@ def _unaccounted(draft: Draft) -> list[Task]:
 
 def is_failure(task: Task) -> bool:
     """Tell whether a task ended though nobody wanted it to."""
-    return task.stop_code in FAILURES or task.stopped_reason.startswith(UNHEALTHY)
+    if task.stop_code is StopCode.SERVICE_SCHEDULER_INITIATED:
+        return task.stopped_reason.startswith(UNHEALTHY)
+    return task.stop_code in FAILURES
 
 
 def _resets(draft: Draft) -> bool:

@@ -57,7 +57,8 @@ def _stop_not_needed(draft: Draft) -> None:
 def _not_needed(draft: Draft, live: list[Task]) -> list[Task]:
     """Return what may go: older deployments' tasks, and the primary one's beyond what is wanted.
 
-    Its unhealthy tasks stay until others are healthy in their place. A deployment that failed takes nobody's place.
+    Its unhealthy tasks stay until others are healthy in their place; protection keeps them no longer. A deployment that
+    failed takes nobody's place.
     """
     wanted = draft.service.desired_count
     free = sorted((one for one in live if not draft.is_protected(one)), key=order_of(draft))
@@ -69,7 +70,7 @@ def _not_needed(draft: Draft, live: list[Task]) -> list[Task]:
     others = [one for one in free if one.deployment_id != draft.primary.id]
     mine = [one for one in free if one.deployment_id == draft.primary.id]
     surplus = [one for one in mine if draft.fitness(one) is not Fitness.UNHEALTHY][: max(fit - wanted, 0)]
-    unhealthy = [one for one in mine if are_replaced and draft.fitness(one) is Fitness.UNHEALTHY]
+    unhealthy = [one for one in own if are_replaced and draft.fitness(one) is Fitness.UNHEALTHY]
     return [*others, *surplus, *unhealthy]
 
 

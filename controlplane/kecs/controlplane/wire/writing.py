@@ -1,7 +1,7 @@
 """Outcomes to documents: what a client is told, by the model's shapes.
 
-What is None is left out, times become what the protocol has for them. A member that the model lacks, or a value of
-another type, is a mistake of ours: it is left out and told to `misfit`, which tests make raise.
+What is None is left out, times become what the protocol has for them. A member that the model lacks, a value of
+another type or none of its enum's, is a mistake of ours: it is left out and told to `misfit`, which tests make raise.
 """
 
 import math
@@ -54,7 +54,7 @@ def _writer(name: str, *, cbor: bool) -> _Write:
         case Kind.TIMESTAMP:
             made = _leaf(shape, datetime, _instant if cbor else seconds)
         case Kind.STRING:
-            made = _leaf(shape, str, str)
+            made = _enum(shape) if shape.enum else _leaf(shape, str, str)
         case Kind.BOOLEAN:
             made = _leaf(shape, bool, None)
         case Kind.DOUBLE:
@@ -76,6 +76,16 @@ def _leaf(shape: Shape, kind: type, made: Callable[[Any], Any] | None) -> _Write
             misfit(f"{shape.name}: {type(value).__name__}")
             return _NOTHING
         return value if made is None else made(value)
+
+    return write
+
+
+def _enum(shape: Shape) -> _Write:
+    def write(value: Any, misfit: Misfit) -> Any:
+        if not isinstance(value, str) or value not in shape.enum:
+            misfit(f"{shape.name}: {value!r}")
+            return _NOTHING
+        return str(value)
 
     return write
 
