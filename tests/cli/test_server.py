@@ -18,6 +18,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from kecs.cli.server import server_command
+from kecs.core.settings_keys import KEYS
+
 _TRUST = ("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -211,3 +214,20 @@ def test_a_file_is_validated_whole(tmp_path: Path) -> None:
     (tmp_path / "right.yaml").write_text("server:\n  port: 8080\n")
     assert failed(tmp_path, "config", "validate", "right.yaml") == (0, "")
     assert failed(tmp_path, "config", "validate", "none.yaml")[0] == 2
+
+
+def test_the_document_has_every_flag_with_its_setting_and_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "ecs.md").read_text(encoding="utf-8")
+    rows = {
+        cells[0].strip("`").partition(" ")[0].partition("[")[0]: cells
+        for line in text.splitlines()
+        if line.startswith("| `--") and (cells := [cell.strip() for cell in line.strip("|").split("|")])
+    }
+    flags = {option for parameter in server_command.params for option in parameter.opts}
+    assert set(rows) == flags - {"-h", "--help"}
+    for flag, (_, setting, default, _) in rows.items():
+        if flag == "--config":
+            continue
+        key = KEYS[setting.strip("`")]
+        if isinstance(key.default, bool | int):
+            assert default == str(key.default).lower()

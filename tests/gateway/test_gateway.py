@@ -172,6 +172,12 @@ def test_health_names_everything_calls_are_sent_to(gateway: Gateway) -> None:
     assert _ask(gateway, "DELETE", "/_kecs/health")[0] == 405
 
 
+def test_tools_that_wait_for_localstack_are_answered(gateway: Gateway) -> None:
+    status, _, body = _ask(gateway, "GET", "/_localstack/health")
+    assert status == 200
+    assert json.loads(body)["services"].items() >= {"s3": "available", "sqs": "available"}.items()
+
+
 def test_a_person_who_looks_is_told_what_this_is(gateway: Gateway) -> None:
     status, _, body = _ask(gateway, "GET", "/")
     assert status == 200

@@ -1,6 +1,7 @@
 """The ASGI application around moto: reads a request whole, finds its place and its lane, sends the answer."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -17,6 +18,9 @@ type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 HEALTH_PATH: Final = "/_kecs/health"
+LOCALSTACK_HEALTH_PATH: Final = "/_localstack/health"
+"""Asked by tools that wait for LocalStack: which services there are."""
+_HEALTH_PATHS: Final = frozenset({HEALTH_PATH, LOCALSTACK_HEALTH_PATH})
 _CHUNK: Final = 256 * 1024
 
 
@@ -38,7 +42,7 @@ class App:
 
     async def _answer(self, request: Request) -> Answer:
         place = locate(request.host)
-        if place is None and request.path != HEALTH_PATH:
+        if place is None and request.path not in _HEALTH_PATHS:
             place = locate_by_scope(request)
         if place is None:
             return _not_aws(request)
@@ -55,6 +59,9 @@ class App:
 def _not_aws(request: Request) -> Answer:
     if request.path == HEALTH_PATH:
         return Answer(status=200, headers={"content-type": "application/json"}, body=b'{"status":"running"}')
+    if request.path == LOCALSTACK_HEALTH_PATH:
+        told = {"services": dict.fromkeys(index.services(), "available"), "edition": "kecs"}
+        return Answer(status=200, headers={"content-type": "application/json"}, body=json.dumps(told).encode())
     message = (
         f"{request.host or 'a request without Host'} is not a name of AWS, and no signature says what service is meant"
     )

@@ -31,6 +31,12 @@ def _indexed(asked: str) -> str:
     return ""
 
 
+@cache
+def services() -> tuple[str, ...]:
+    """Return moto's names of all services that there are."""
+    return tuple(sorted({"s3", *(str(service) for service, _ in backend_url_patterns)} - (_NOT_AWS - {"s3"})))
+
+
 def service_of(place: Place, path: str) -> str:
     """Return moto's name of the service that is asked, or an empty string."""
     service = place.service or _indexed(place.asked)

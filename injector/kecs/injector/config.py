@@ -153,7 +153,7 @@ class Injection:
     environment_endpoint: Endpoint | None = None
     """What AWS_ENDPOINT_URL says, where that is another one: a gateway's."""
     controlplane: Endpoint | None = None
-    """Who answers ECS and ELBv2; None: `endpoint` too."""
+    """Who answers ECS; None: `endpoint` too."""
     service_endpoints: Mapping[str, Endpoint] = field(default=MappingProxyType({}))
     """By the end of AWS_ENDPOINT_URL_<SERVICE>, e.g. S3 or ELASTIC_LOAD_BALANCING_V2."""
     profile: str = "localstack"

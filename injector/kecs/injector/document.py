@@ -62,7 +62,7 @@ class ProxySection(Proxy):
     region: Region = DEFAULT_REGION
     account: Account = DEFAULT_ACCOUNT
     controlplane: OptionalUrl = ""
-    """Who answers ECS and ELBv2; empty for localstackEndpoint."""
+    """Who answers ECS; empty for localstackEndpoint."""
     gateway: OptionalUrl = ""
     """What AWS_ENDPOINT_URL says in environment mode; empty for localstackEndpoint."""
     services: Annotated[dict[str, Url], Field(default_factory=dict)]

@@ -54,7 +54,7 @@ class SidecarConfig:
     backend_found: str = ""
     """What the backend said that it is, for `/config`; empty where it was not asked."""
     controlplane_host: str = ""
-    """Where ECS and ELBv2 calls go; empty: to the backend like all others."""
+    """Where ECS calls go; empty: to the backend like all others."""
     controlplane_port: int = 0
     controlplane_tls: bool = False
     """Speak TLS to the control plane, and verify its name."""
