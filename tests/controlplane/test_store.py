@@ -147,6 +147,22 @@ def test_closing_keeps_what_waits(tmp_path: Path) -> None:
         assert names(store) == ["one", "two"]
 
 
+def test_a_loop_that_ends_early_loses_nothing(tmp_path: Path) -> None:
+    async def work(store: Store, running: list[asyncio.Future[None]]) -> None:
+        running.append(asyncio.ensure_future(store.commit(Changes(put=(cluster("one"),)))))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        running.append(asyncio.ensure_future(store.commit(Changes(put=(cluster("two"),)))))
+        await asyncio.sleep(0)
+
+    store, running = Store.open(tmp_path / "state.db"), list[asyncio.Future[None]]()
+    asyncio.run(work(store, running))
+    store.close()
+    assert all(one.cancelled() for one in running)
+    with Store.open(tmp_path / "state.db") as again:
+        assert names(again) == ["one", "two"]
+
+
 def test_half_a_character_is_refused_before_anything_changes() -> None:
     with Store.open(":memory:") as store:
         with pytest.raises(ApiError, match="A string can't be kept") as raised:

@@ -7,6 +7,7 @@ happens on the event loop's thread.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from time import monotonic
@@ -203,7 +204,7 @@ class Store:
         self._writing = group
         loop = asyncio.get_running_loop()
         written = self._thread.submit(self._write, group.batch)
-        written.add_done_callback(lambda found: loop.call_soon_threadsafe(self._written, group, found))
+        written.add_done_callback(lambda found: _soon(loop, self._written, group, found))
 
     def _write(self, batch: Batch) -> _Written:
         began = monotonic()
@@ -273,7 +274,7 @@ class Store:
         loop = asyncio.get_running_loop()
         self._writing = group = _Group(loop.create_future())
         tried = self._thread.submit(self._attempt, self._doubtful if self._broken else None)
-        tried.add_done_callback(lambda found: loop.call_soon_threadsafe(self._attempted, group, found))
+        tried.add_done_callback(lambda found: _soon(loop, self._attempted, group, found))
 
     def _attempt(self, doubtful: frozenset[Key] | None) -> _Written:
         """See what the file has of keys, and whether it can be written."""
@@ -310,8 +311,16 @@ def _kept(group: _Group, found: "dict[Key, tuple[int, Record]] | None") -> bool:
     )
 
 
+def _soon[T](
+    loop: asyncio.AbstractEventLoop, callback: Callable[[_Group, Future[T]], None], group: _Group, found: Future[T]
+) -> None:
+    """Call back on a loop; where it has ended meanwhile, nobody waits for it."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback, group, found)
+
+
 def _settle(group: _Group, error: Exception | None) -> None:
-    if group.done.done():
+    if group.done.done() or group.done.get_loop().is_closed():
         return
     if error is None:
         group.done.set_result(None)
