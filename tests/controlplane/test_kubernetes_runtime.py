@@ -435,8 +435,7 @@ def test_ports_of_the_machine_are_not_given_twice(api: ApiServer, tmp_path: Path
 
     async def play() -> None:
         async with a_lab(api, tmp_path) as lab:
-            for one in launches:
-                await lab.runtime.launch(one)
+            await asyncio.gather(*(lab.runtime.launch(one) for one in launches))
             ports = {lab.pod(one)["spec"]["containers"][0]["ports"][0]["hostPort"] for one in launches}
             assert len(ports) == len(launches)
 

@@ -104,6 +104,8 @@ class KubernetesRuntime:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kubernetes")
         self._pods: dict[str, Json] = {}
         """By task ARN."""
+        self._ports: dict[str, networking.HostPorts] = {}
+        """Of tasks whose pods are being made."""
         self._seen: dict[str, Sighting] = {}
         """What was told of each last."""
         self._news: dict[object, Sighting | Node | Resynced] = {}
@@ -125,9 +127,8 @@ class KubernetesRuntime:
             return
         try:
             resolved = await self._resolver.resolve(launch)
-            taken = {port for pod in self._pods.values() for port in sighting(pod, now=self._now()).host_ports.values()}
-            chosen = networking.host_ports(launch, containers(launch), taken)
             config = await self._settled()
+            chosen = self._ports[arn] = networking.host_ports(launch, containers(launch), self._taken(launch))
             pod = pods.manifest(launch, config=config, resolved=resolved, chosen=chosen)
             made = await self._call(partial(self._make, launch, resolved, pod))
         except (ResolveError, ExpressionError) as error:
@@ -142,6 +143,15 @@ class KubernetesRuntime:
             self._refused(arn, f"CannotCreateContainerError: {' '.join(error.message.split())}")
         else:
             self._saw(made)
+        finally:
+            self._ports.pop(arn, None)
+
+    def _taken(self, launch: Launch) -> set[int]:
+        """Return the ports of machines that others have, or are about to have."""
+        if launch.definition.network_mode != "bridge":
+            return set()
+        having = (*(seen.host_ports for seen in self._seen.values()), *self._ports.values())
+        return {port for ports in having for port in ports.values()}
 
     async def _settled(self) -> PodConfig:
         """Return the settings, once the API server has said what it can do."""
@@ -274,6 +284,7 @@ class KubernetesRuntime:
     def _saw(self, pod: Json, *, again: bool = False) -> None:
         """Tell what is seen of a pod where that is new; `again`: in any case."""
         arn = arn_of(pod)
+        pod["metadata"].pop("managedFields", None)  # half of a pod, and nobody's business here
         self._pods[arn] = pod
         now = self._now()
         seen = sighting(pod, now=now)
