@@ -180,6 +180,32 @@ def test_settings_come_from_flags_variables_and_a_file(tmp_path: Path) -> None:
             client.list_queues()
 
 
+def test_its_parts_end_with_it(tmp_path: Path) -> None:
+    with serving(tmp_path) as found:
+        found.process.kill()
+        assert found.process.stderr is not None
+        assert found.process.stderr.read() == ""  # which ends when the last of them has
+
+
+def test_a_part_that_ends_by_itself_ends_the_rest(tmp_path: Path) -> None:
+    with serving(tmp_path) as found:
+        children = Path(f"/proc/{found.process.pid}/task/{found.process.pid}/children").read_text().split()
+        (plane,) = [int(pid) for pid in children if b"kecs.controlplane" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(plane, signal.SIGKILL)
+        assert found.process.wait(60) == 1
+        assert found.process.stderr is not None
+        assert "the control plane has ended by itself, code -9" in found.process.stderr.read()
+
+
+def test_calls_are_not_told_at_level_warning(tmp_path: Path) -> None:
+    with serving(tmp_path, "--log-level", "warning") as found:
+        found.client("ecs").list_clusters()
+        found.process.send_signal(signal.SIGINT)
+        assert found.process.wait(60) == 0
+        assert found.process.stdout is not None
+        assert found.process.stdout.read() == ""
+
+
 def failed(home: Path, *arguments: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "kecs.cli", *arguments],

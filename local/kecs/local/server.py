@@ -31,8 +31,11 @@ _START_S: Final = 60.0
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LOOK_S: Final = 1.0
-_SHOWN: Final = frozenset(
-    {"call", "client_distrusts", "invalid", "refused", "unclassified", "internal_error", "misfit"}
+_STDOUT: Final = 1
+_TOLD: Final = frozenset(
+    {"client_distrusts", "invalid", "refused", "unclassified", "internal_error", "misfit", "warned"}
+)
+    {"client_distrusts", "invalid", "refused", "unclassified", "internal_error", "misfit", "warned"}
 )
 
 
@@ -66,7 +69,7 @@ def serve(options: ServerOptions) -> int:
         parts = [part for part in (plane, gateway, emulator) if part is not None]
         for part in parts:
             part.wait_ready(_START_S)
-        log = reporter.Log(1, "standard output") if options.log_level is not LogLevel.WARNING else None
+        log = reporter.Log(_STDOUT, "standard output")
         reading = reporter.Reporter(told, log, LogFormat.TEXT, shows=_shows(options.log_level))
         _show(options, found)
         reading.start()
@@ -100,7 +103,8 @@ def _shows(level: LogLevel) -> Callable[[Record], bool]:
     """Return what tells which records a person sees: calls, and what went wrong."""
     if level is LogLevel.DEBUG:
         return lambda _: True
-    return lambda record: str(record.get("event")) in _SHOWN or str(record.get("event")).endswith("_failed")
+    shown = _TOLD if level is LogLevel.WARNING else _TOLD | {"call"}
+    return lambda record: str(record.get("event")) in shown or str(record.get("event")).endswith("_failed")
 
 
 @contextmanager
