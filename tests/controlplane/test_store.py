@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import store_lab
 from hypothesis import settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from store_lab import cluster, everything, filled
 
+from kecs.controlplane.database import refusal
 from kecs.controlplane.errors import ApiError, StoreError
 from kecs.controlplane.records import KINDS, Attribute, Cluster, Record, Service, Task
 from kecs.controlplane.records.clusters import ClusterStatus
@@ -197,10 +199,24 @@ def test_a_file_that_another_process_holds(tmp_path: Path) -> None:
     Store.open(path).close()
 
 
+@pytest.mark.parametrize(
+    ("told", "who", "look"),
+    [
+        (" Conflicting lock is held in /usr/bin/kecs (PID 42). See also", ": /usr/bin/kecs, pid 42", "`ps -p 42`"),
+        (" Conflicting lock is held in (unknown) (PID 0).", ": (unknown), pid 0", "another KECS on this volume"),
+        (" Resource temporarily unavailable", "", "another KECS on this volume"),
+    ],
+)
+def test_who_holds_a_file_is_said_as_far_as_it_is_known(told: str, who: str, look: str) -> None:
+    found = refusal("state.db", duckdb.IOException(f'IO Error: Could not set lock on file "state.db":{told}'))
+    assert found.message == f"the store state.db is held by another process{who}"
+    assert look in found.hint
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="can't be opened") as raised:
         Store.open(tmp_path / "no" / "state.db")
-    assert raised.value.hint == "its folder must exist and be writable"
+    assert raised.value.hint == "its folder must exist, be writable and have room"
 
 
 @pytest.mark.parametrize("damage", ["no database", "its blocks", "a record", "the log"])

@@ -78,7 +78,7 @@ class Database:
         try:
             self._connection = duckdb.connect(self.path, config=dict(_CONFIG))
         except duckdb.Error as error:
-            raise _why_not(self.path, error) from error
+            raise refusal(self.path, error) from error
 
     def reconnect(self) -> None:
         """Connect anew after a failure: DuckDB gives a database up after some. Raise StoreError."""
@@ -156,7 +156,7 @@ class Database:
         try:
             rows = self._use().execute(statement, values).fetchall()
         except duckdb.Error as error:
-            raise _why_not(self.path, error) from error
+            raise refusal(self.path, error) from error
         for position, key, document in rows:
             try:
                 yield position, read(table.kind, document)
@@ -182,7 +182,7 @@ class Database:
             connection.execute(f"INSERT INTO {_VERSIONS} VALUES ($1, '')", [newest])  # noqa: S608 - the name is our own
             connection.execute("COMMIT")
         except duckdb.Error as error:
-            raise _why_not(self.path, error) from error
+            raise refusal(self.path, error) from error
 
     def _version(self) -> int:
         """Return a file's version; 0 for an empty one. Raise StoreError for a file of something else."""
@@ -280,18 +280,27 @@ def _hold(path: Path) -> None:
     _held.add(path.resolve())
 
 
-def _why_not(path: str, error: duckdb.Error) -> StoreError:
-    if holder := re.search(r"Conflicting lock is held in (.*?) ?\(PID (\d+)\)", str(error)):
-        message = f"the store {path} is held by another process: {holder[1]}, pid {holder[2]}"
-        return StoreError(
-            message, hint=f"one process has a store at a time; see `ps -p {holder[2]}`, or name another file"
-        )
+def refusal(path: str, error: duckdb.Error) -> StoreError:
+    """Return what DuckDB's error about a file means, and what to do."""
+    if "Could not set lock" in str(error):
+        return _held_by_another(path, str(error))
     reason = " ".join(str(error).split())
     if isinstance(error, duckdb.IOException) and re.search(
-        r"Permission denied|Read-only|No such file|Is a directory", reason
+        r"Permission denied|Read-only|No such file|Is a directory|No space left|Could not write", reason
     ):
-        return StoreError(f"the store {path} can't be opened: {reason}", hint="its folder must exist and be writable")
+        return StoreError(
+            f"the store {path} can't be opened: {reason}", hint="its folder must exist, be writable and have room"
+        )
     return _damaged(path, reason)
+
+
+def _held_by_another(path: str, reason: str) -> StoreError:
+    """Say who holds a file: nobody knows, where that is another machine or another PID namespace."""
+    program, pid = re.search(r"held in (.*?) ?\(PID", reason), re.search(r"\(PID (\d+)\)", reason)
+    who = ", ".join([*([program[1]] if program and program[1] else []), *([f"pid {pid[1]}"] if pid else [])])
+    look = f"see `ps -p {pid[1]}`" if pid and pid[1] != "0" else "look for another KECS on this volume"
+    message = f"the store {path} is held by another process" + (f": {who}" if who else "")
+    return StoreError(message, hint=f"one process has a store at a time; {look}, or name another file")
 
 
 def _damaged(path: str, reason: str) -> StoreError:
