@@ -29,7 +29,8 @@ what came of it.
 No operation pretends: what is refused changes nothing. A client's mistake is answered with HTTP 400; only
 `ServerException` is a 500. Parameters are checked by the model's shapes before an operation sees them: a value of
 another type is a `SerializationException`, one that is missing or out of its bounds an `InvalidParameterException`
-(with RegisterTaskDefinition a `ClientException`). Members that the model lacks are left out, as AWS does.
+(with RegisterTaskDefinition a `ClientException`). Members that the model lacks are left out, as AWS does. What becomes
+of each field of a task definition stands in [ecs-task-definitions.md](ecs-task-definitions.md).
 
 | operation | level | what a client is told |
 | --- | --- | --- |

@@ -117,6 +117,8 @@ def test_warnings_are_fields_of_their_own() -> None:
         ({"tasks": [{"version": True}]}, ["Long: bool"], {"tasks": [{}]}),
         ({"tasks": [{"version": 1.5}]}, ["Long: float"], {"tasks": [{}]}),
         ({"tasks": [{"enableExecuteCommand": 1}]}, ["Boolean: int"], {"tasks": [{}]}),
+        ({"tasks": [{"stopCode": "TaskFailed"}]}, ["TaskStopCode: 'TaskFailed'"], {"tasks": [{}]}),
+        ({"tasks": [{"stopCode": ["UserInitiated"]}]}, ["TaskStopCode: ['UserInitiated']"], {"tasks": [{}]}),
         ({"tasks": [None, {"cpu": "1"}]}, ["Task: NoneType"], {"tasks": [{"cpu": "1"}]}),
     ],
 )
