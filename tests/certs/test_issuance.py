@@ -193,8 +193,10 @@ def test_every_denial_is_told_with_a_remedy_and_never_as_our_fault() -> None:
 
 def test_long_names_fit_a_subject_and_keep_what_tells_pods_apart() -> None:
     long = Bearer(namespace="n" * 63, pod="app-7c5ddbdf54-" + "x" * 40 + "-abcde", uid="u")
-    assert len(long.subject) == 58
+    assert len(long.subject.encode()) == 58, "X.509 counts bytes"
     assert long.subject.endswith("-abcde")
+    task = Bearer(namespace="default-us-east-1", pod="task-" + "0" * 32, uid="u")
+    assert task.subject == "...default-us-east-1/task-" + "0" * 32
 
 
 JSON = st.recursive(

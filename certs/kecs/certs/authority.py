@@ -232,9 +232,9 @@ def issue_intermediate(
     it. A space can't be in a host name.
     """
     limit = _COMMON_NAME_LIMIT - len(_OURS)
-    if not 0 < len(subject) <= limit:
+    if not 0 < len(subject.encode()) <= limit:
         raise AuthorityError(
-            f"an intermediate's subject has 1 to {limit} characters, {subject!r} has {len(subject)}",
+            f"an intermediate's subject has 1 to {limit} bytes, {subject!r} has {len(subject.encode())}",
             hint="shorten it",
         )
     return _issue_ca(

@@ -28,7 +28,7 @@ POD_NAME_EXTRA: Final = "authentication.kubernetes.io/pod-name"
 POD_UID_EXTRA: Final = "authentication.kubernetes.io/pod-uid"
 _ACCOUNT: Final = "system:serviceaccount:"
 _SUBJECT_MAX: Final = 58
-"""A common name has 64 characters, of which the authority puts in front a few."""
+"""A common name has 64 bytes, of which the authority puts in front a few."""
 
 
 class Denial(StrEnum):
@@ -153,7 +153,7 @@ class Bearer:
     def subject(self) -> str:
         """The name of its intermediate; long ones keep their end, which tells pods apart."""
         whole = f"pod {self.namespace}/{self.pod}"
-        return whole if len(whole) <= _SUBJECT_MAX else f"…{whole[1 - _SUBJECT_MAX :]}"
+        return whole if len(whole) <= _SUBJECT_MAX else f"...{whole[3 - _SUBJECT_MAX :]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
