@@ -35,8 +35,6 @@ _STDOUT: Final = 1
 _TOLD: Final = frozenset(
     {"client_distrusts", "invalid", "refused", "unclassified", "internal_error", "misfit", "warned"}
 )
-    {"client_distrusts", "invalid", "refused", "unclassified", "internal_error", "misfit", "warned"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
