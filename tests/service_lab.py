@@ -10,6 +10,7 @@ assert lab.events("web")[0] == "(service web) has reached a steady state."
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from ecs_lab import EcsLab
@@ -37,6 +38,8 @@ class ServiceLab:
     nodes: dict[str, Node] = field(default_factory=dict)
     instances: list[ContainerInstance] = field(default_factory=list)
     turns: int = 0
+    due: datetime | None = None
+    """When the scheduler wants to look again."""
     judge: Callable[["ServiceLab", Changes], None] = lambda _lab, _changes: None
     """Called with each decision of the scheduler, before it is carried out."""
 
@@ -107,6 +110,7 @@ class ServiceLab:
             assert view is not None
             decided = scheduling.schedule(view, now=self.api.now, ids=self.api.ids)
             assert decided.due is None or decided.due > self.api.now
+            self.due = decided.due
             if not decided.changes:
                 return
             self.turns += 1

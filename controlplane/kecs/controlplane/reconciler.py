@@ -155,6 +155,9 @@ class Reconciler:
                 case Cluster() | ContainerInstance():
                     self._keep = True
                     self._look_at_daemons()
+                    for task in self._store.state.tasks_of_instance(record.arn):
+                        if task.service_arn:  # where a machine is drained its tasks are replaced
+                            self._services.add(task.service_arn)
                 case _:
                     pass
         self._awake.set()

@@ -24,6 +24,9 @@ ON_MACHINES: Final = frozenset({"EC2", "MANAGED_INSTANCES"})
 """Launch types whose tasks need room on a container instance."""
 
 
+DRAINING: Final = "DRAINING"
+
+
 class Fitness(IntEnum):
     """How much a task is worth to its service: the least is stopped first."""
 
@@ -49,6 +52,7 @@ class Draft:
         self._messages: list[tuple[str, str]] = []
         self._due: list[datetime] = []
         self._fitness: dict[str, Fitness] = {}
+        self._drained = {one.arn for one in view.instances if one.status == DRAINING}
         self._rooms: list[placement.Room] | None = None
         self.unplaced = ""
         """Why a task could not be placed, as the service's history says it."""
@@ -76,8 +80,12 @@ class Draft:
     def fitness(self, task: Task) -> Fitness:
         """Return how fit a task is, and wake up when that changes by itself."""
         if task.arn not in self._fitness:
-            self._fitness[task.arn] = self._judged(task)
+            self._fitness[task.arn] = Fitness.UNHEALTHY if self.is_leaving(task) else self._judged(task)
         return self._fitness[task.arn]
+
+    def is_leaving(self, task: Task) -> bool:
+        """Tell whether a task's machine is being drained: it is replaced as an unhealthy one is."""
+        return task.container_instance_arn in self._drained
 
     def _judged(self, task: Task) -> Fitness:
         if task.last_status is not TaskStatus.RUNNING:
@@ -171,9 +179,11 @@ class Draft:
         ids = []
         for task in stopped:
             reason = f"Scaling activity initiated by (deployment {task.deployment_id})"
-            if self.fitness(task) is Fitness.UNHEALTHY and task.unhealthy_in:
+            if self.is_leaving(task) or self.fitness(task) is not Fitness.UNHEALTHY:
+                pass
+            elif task.unhealthy_in:
                 reason = f"Task failed ELB health checks in (target-group {task.unhealthy_in})"
-            elif self.fitness(task) is Fitness.UNHEALTHY:
+            else:
                 self.tell(events.failed_health_checks(task.id), task_set=task_set)
                 reason = "Task failed container health checks"
             self._tasks[task.arn] = lifecycle.stop(task, StopCode.SERVICE_SCHEDULER_INITIATED, reason, self.now)

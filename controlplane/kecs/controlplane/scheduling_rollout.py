@@ -7,6 +7,7 @@ from kecs.controlplane import scheduling_limits as limits
 from kecs.controlplane import scheduling_progress as progress
 from kecs.controlplane.records import Task
 from kecs.controlplane.records.services import Rollout
+from kecs.controlplane.records.tasks import TaskStatus
 from kecs.controlplane.scheduling_draft import PRESENT, Draft, Fitness
 
 
@@ -78,8 +79,10 @@ def is_relied_on(draft: Draft, task: Task) -> bool:
     """Tell whether a task counts towards the minimum.
 
     One of the primary deployment does when it is healthy. An older deployment's does as long as it runs and is not
-    unhealthy: it may have been there for a second only, but it is all there is.
+    unhealthy, and one on a machine that is being drained as long as it runs: that may be all there is.
     """
+    if draft.is_leaving(task):
+        return task.last_status is TaskStatus.RUNNING
     fitness = draft.fitness(task)
     if task.deployment_id == draft.primary.id:
         return fitness is Fitness.HEALTHY
@@ -107,7 +110,10 @@ def _stop_unhealthy_for_room(draft: Draft) -> None:
     own = [one for one in draft.live if one.deployment_id == draft.primary.id]
     if any(draft.fitness(one) in {Fitness.STARTING, Fitness.SETTLING} for one in own):
         return
-    draft.stop([one for one in own if draft.fitness(one) is Fitness.UNHEALTHY][:1])
+    serving = sum(is_relied_on(draft, one) for one in draft.live)
+    spare = serving > limits.least(draft.service.desired_count, draft.service.deployment_configuration)
+    unhealthy = [one for one in own if draft.fitness(one) is Fitness.UNHEALTHY]
+    draft.stop([one for one in unhealthy if spare or not is_relied_on(draft, one)][:1])
 
 
 def _say_when_blocked(draft: Draft) -> None:
