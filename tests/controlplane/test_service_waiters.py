@@ -10,7 +10,11 @@ from botocore.exceptions import WaiterError
 from botocore.waiter import Waiter
 from tasks_lab import Rig, rig, run
 
-from kecs.controlplane.records import Service
+from kecs.controlplane.container_instances import kept_instances
+from kecs.controlplane.reconciler import Keeping
+from kecs.controlplane.records import Service, Task
+from kecs.controlplane.records.tasks import TaskStatus
+from kecs.controlplane.state import Changes
 
 DEFINITION: dict[str, Any] = {
     "family": "web",
@@ -141,3 +145,46 @@ def told(lab: Rig) -> list[str]:
 def tasks(lab: Rig) -> list[str]:
     [found] = lab.store.state.every(Service)
     return [one.arn for one in lab.store.state.tasks_of_service(found.arn)]
+
+
+def machines(keeping: Keeping) -> Changes:
+    return kept_instances(keeping.state, keeping.nodes, synced=keeping.synced, now=keeping.now, ids=keeping.ids)
+
+
+def test_a_drained_machine_loses_its_tasks_and_the_service_becomes_stable_elsewhere() -> None:
+    async def scene() -> None:
+        async with rig(keepers=[machines]) as lab:
+            await begin(lab)
+            await lab.call("CreateService", {**WHOLE, "desiredCount": 6})
+            await wait(lab, "ServicesStable", services=["web"])
+            drained = running(lab)[0].container_instance_arn
+            assert drained
+            params = {"cluster": "default", "containerInstances": [drained], "status": "DRAINING"}
+            await lab.call("UpdateContainerInstancesState", params)
+            await lab.until(lambda: drained not in {one.container_instance_arn for one in running(lab)})
+            await wait(lab, "ServicesStable", services=["web"])
+            assert len(running(lab)) == 6
+
+    run(scene)
+
+
+def test_a_daemon_runs_on_each_machine() -> None:
+    async def scene() -> None:
+        async with rig(keepers=[machines]) as lab:
+            await begin(lab)
+            percentages = {"minimumHealthyPercent": 0, "maximumPercent": 100}
+            params = {**WHOLE, "schedulingStrategy": "DAEMON", "deploymentConfiguration": percentages}
+            await lab.call("CreateService", params)
+            await lab.until(lambda: len(running(lab)) == 3)
+            await wait(lab, "ServicesStable", services=["web"])
+            assert len({one.container_instance_arn for one in running(lab)}) == 3
+            await lab.call("UpdateService", {"service": "web", "forceNewDeployment": True})
+            await wait(lab, "ServicesStable", services=["web"])
+            await lab.call("DeleteService", {"service": "web", "force": True})
+            await wait(lab, "ServicesInactive", services=["web"])
+
+    run(scene)
+
+
+def running(lab: Rig) -> list[Task]:
+    return [one for one in lab.store.state.every(Task) if one.last_status is TaskStatus.RUNNING]
