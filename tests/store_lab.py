@@ -62,7 +62,8 @@ def _value(hint: Any, name: str, number: int) -> Any:
     if origin in {Union, UnionType}:
         found = _value(next(one for one in arguments if one is not type(None)), name, number)
     elif origin is tuple:
-        found = tuple(_value(arguments[0], f"{name}.{n}", number + n) for n in range(2))
+        of = arguments[:1] * 2 if arguments[-1] is Ellipsis else arguments
+        found = tuple(_value(one, f"{name}.{n}", number + n) for n, one in enumerate(of))
     elif origin in {dict, Mapping}:
         found = {f"{name} ü☃𝄞": _value(arguments[1], name, number)}
     elif hint in _PLAIN:
