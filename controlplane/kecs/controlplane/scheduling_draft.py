@@ -1,7 +1,7 @@
 """One service while its scheduler decides: what it finds, and what it has decided so far. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -46,6 +46,8 @@ class Draft:
         self.ids = ids
         self.service: Service = view.service
         self._tasks = {task.arn: task for task in view.tasks}
+        self._live: list[Task] | None = None
+        self._present: list[Task] | None = None
         self._before: dict[str, Record] = {view.service.key: view.service, **self._tasks}
         self._others: dict[str, Record] = {}
         self._deleted: dict[str, Record] = {}
@@ -68,14 +70,20 @@ class Draft:
         return list(self._tasks.values())
 
     @property
-    def live(self) -> list[Task]:
+    def live(self) -> Sequence[Task]:
         """Those that are to run, and have not stopped."""
-        return [one for one in self.tasks if one.desired_status is TaskStatus.RUNNING and not has_stopped(one)]
+        if self._live is None:
+            self._live = [
+                one for one in self._tasks.values() if one.desired_status is TaskStatus.RUNNING and not has_stopped(one)
+            ]
+        return self._live
 
     @property
-    def present(self) -> list[Task]:
+    def present(self) -> Sequence[Task]:
         """Those that AWS counts as pending or running."""
-        return [one for one in self.tasks if one.last_status in PRESENT]
+        if self._present is None:
+            self._present = [one for one in self._tasks.values() if one.last_status in PRESENT]
+        return self._present
 
     def fitness(self, task: Task) -> Fitness:
         """Return how fit a task is, and wake up when that changes by itself."""
@@ -154,7 +162,7 @@ class Draft:
             made.append(placed)
         if not made:
             return []
-        self._tasks |= {one.arn: one for one in made}
+        self._change(*made)
         self.tell(events.started([one.id for one in made]), task_set=task_set)
         return made
 
@@ -178,22 +186,28 @@ class Draft:
         """Have tasks end: the unhealthy ones for that, the others because the service is scaled."""
         ids = []
         for task in stopped:
-            reason = f"Scaling activity initiated by (deployment {task.deployment_id})"
-            if self.is_leaving(task) or self.fitness(task) is not Fitness.UNHEALTHY:
-                pass
-            elif task.unhealthy_in:
-                reason = f"Task failed ELB health checks in (target-group {task.unhealthy_in})"
-            else:
-                self.tell(events.failed_health_checks(task.id), task_set=task_set)
-                reason = "Task failed container health checks"
-            self._tasks[task.arn] = lifecycle.stop(task, StopCode.SERVICE_SCHEDULER_INITIATED, reason, self.now)
+            reason = self._why(task, task_set)
+            self._change(lifecycle.stop(task, StopCode.SERVICE_SCHEDULER_INITIATED, reason, self.now))
             ids.append(task.id)
         if ids:
             self.tell(events.stopped(ids), task_set=task_set)
 
+    def _why(self, task: Task, task_set: str) -> str:
+        """Return why a task is stopped, and tell of it where it is for its health."""
+        if self.is_leaving(task) or self.fitness(task) is not Fitness.UNHEALTHY:
+            return f"Scaling activity initiated by (deployment {task.deployment_id})"
+        if task.unhealthy_in:
+            return f"Task failed ELB health checks in (target-group {task.unhealthy_in})"
+        self.tell(events.failed_health_checks(task.id), task_set=task_set)
+        return "Task failed container health checks"
+
+    def _change(self, *tasks: Task) -> None:
+        self._tasks |= {one.arn: one for one in tasks}
+        self._live = self._present = None
+
     def account(self, task: Task) -> None:
         """Remember that a task's end has been counted."""
-        self._tasks[task.arn] = replace(self._tasks[task.arn], accounted=True)
+        self._change(replace(self._tasks[task.arn], accounted=True))
 
     def tell(self, message: str, *, task_set: str = "") -> None:
         """Add a line to the service's history, about it or about one of its task sets."""
