@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 CLIENTS = Path(__file__).parent / "clients"
 PROGRAMS = CLIENTS / "programs"
@@ -77,3 +80,20 @@ class Kecs:
 
     def python(self, program: str, *arguments: str, **options: Any) -> Ran:
         return self.run(sys.executable, PROGRAMS / program, *arguments, **options)
+
+
+def working(name: str) -> str:
+    """Find a tool that runs; version managers put shims on PATH that don't."""
+    found = shutil.which(name)
+    if found is None or subprocess.run([found, "--version"], capture_output=True, check=False, timeout=60).returncode:
+        pytest.skip(f"no {name} that runs is installed here")
+    return found
+
+
+def terraform_plugins() -> Path | None:
+    """Find where providers are kept for machines that can't fetch them."""
+    places = (Path.home() / ".terraform.d/plugins", Path("/usr/share/terraform/plugins"), *Path("/opt").glob("*"))
+    for place in places:
+        if any(place.glob("*/hashicorp/aws/*/linux_*")):
+            return place
+    return None

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kecs_run import CLIENTS, PROGRAMS, Kecs, Ran
+from kecs_run import CLIENTS, PROGRAMS, Kecs, Ran, terraform_plugins, working
 
 pytestmark = pytest.mark.clients
 
@@ -46,14 +46,6 @@ def test_sqs_query_protocol(kecs: Kecs) -> None:
 def test_aiobotocore(kecs: Kecs) -> None:
     ran = succeeded(kecs.python("asynchronous.py"))
     assert sum(row["calls"] for row in ran.summary if row["operation"] == "PutObject") == 50
-
-
-def working(name: str) -> str:
-    """Find a tool that runs; version managers put shims on PATH that don't."""
-    found = shutil.which(name)
-    if found is None or subprocess.run([found, "--version"], capture_output=True, check=False, timeout=60).returncode:
-        pytest.skip(f"no {name} that runs is installed here")
-    return found
 
 
 def test_aws_cli(kecs: Kecs, tmp_path: Path) -> None:
@@ -98,14 +90,6 @@ def test_java_on_the_jdks_http_client(kecs: Kecs, tmp_path: Path) -> None:
     subprocess.run([javac, "-d", tmp_path, PROGRAMS / "Sqs.java"], check=True, timeout=120)
     ran = succeeded(kecs.run("java", "-cp", tmp_path, "Sqs"))
     assert ran.out.count("https://sqs.us-east-1.amazonaws.com/000000000000/java") == 2
-
-
-def terraform_plugins() -> Path | None:
-    places = (Path.home() / ".terraform.d/plugins", Path("/usr/share/terraform/plugins"), *Path("/opt").glob("*"))
-    for place in places:
-        if any(place.glob("*/hashicorp/aws/*/linux_*")):
-            return place
-    return None
 
 
 def test_terraform(kecs: Kecs, tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
-"""What deploy tools ask of ECS and of its answers, call by call, with nothing but an endpoint in their environment."""
+"""What deploy tools ask of ECS, call by call, and of its answers: with nothing but an endpoint, and with nothing."""
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
-from subprocess import Popen
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from ecs_server_lab import ended, server
-from kecs_run import PROGRAMS
+from ecs_server_lab import kecs_server
+from kecs_run import PROGRAMS, Kecs
 
 pytestmark = pytest.mark.clients
 
@@ -18,17 +18,34 @@ TOOLS = {
     "ecspresso": ["created", "deployed", "ran", "rolled back", "deleted"],
     "copilot": ["ran", "deployed again", "asked"],
 }
+COMMAND: tuple[str | Path, ...] = (sys.executable, PROGRAMS / "deploy_tools.py", *TOOLS)
+
+type Said = dict[str, Future[str]]
+
+
+def at_an_endpoint(folder: Path) -> str:
+    with kecs_server(folder) as aws:
+        return aws.run(*COMMAND).output
+
+
+def transparently(folder: Path) -> str:
+    (folder / "scratch").mkdir()
+    ran = Kecs(home=folder, scratch=folder / "scratch").run(*COMMAND)
+    assert ran.code == 0, ran.err
+    assert {row["service"] for row in ran.summary} == {"ecs"}
+    return ran.out
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Popen[str]]]:
-    """All of them at once: most of their time they wait for tasks."""
-    with server(tmp_path_factory.mktemp("ecs")) as ecs, ExitStack() as stack:
+def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Said]:
+    """Both at once."""
+    with ThreadPoolExecutor() as pool:
         yield {
-            tool: stack.enter_context(ecs.begin(sys.executable, PROGRAMS / "deploy_tools.py", tool)) for tool in TOOLS
+            run.__name__: pool.submit(run, tmp_path_factory.mktemp("ecs")) for run in (at_an_endpoint, transparently)
         }
 
 
+@pytest.mark.parametrize("where", ["at_an_endpoint", "transparently"])
 @pytest.mark.parametrize(
     "tool",
     [
@@ -39,5 +56,6 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Popen[
         pytest.param("copilot", id="copilot"),
     ],
 )
-def test_a_tool_deploys(tools: dict[str, Popen[str]], tool: str) -> None:
-    assert ended(tools[tool]).output.splitlines() == TOOLS[tool]
+def test_a_tool_deploys(said: Said, where: str, tool: str) -> None:
+    lines = said[where].result(240)
+    assert [line.partition(" ")[2] for line in lines.splitlines() if line.startswith(f"{tool} ")] == TOOLS[tool], lines

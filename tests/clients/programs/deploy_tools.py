@@ -1,21 +1,25 @@
-"""The calls that deploy tools make, in their order, with what they ask of the answers: `deploy_tools.py TOOL`.
+"""The calls that deploy tools make, in their order, with what they ask of the answers: `deploy_tools.py TOOL…`.
 
-Nothing says where AWS is but the environment. Each tool has a cluster of its own, and says what it has done.
+Nothing says where AWS is but the environment. Each tool has a cluster of its own, and says what it has done. Those
+that are named deploy at once: most of their time they wait for tasks.
 """
 
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 type Json = dict[str, Any]
 
-ecs: Any = boto3.client("ecs")
+ecs: Any = boto3.client("ecs", config=Config(retries={"total_max_attempts": 1}))
 WAITER: Json = {"Delay": 0.25, "MaxAttempts": 400}
 BAD_IMAGE = "registry.invalid/web:2"
 OWN = {
@@ -26,7 +30,7 @@ OWN = {
 
 
 def done(what: str) -> None:
-    print(what, flush=True)
+    print(f"{threading.current_thread().name} {what}\n", end="", flush=True)
 
 
 def eventually[T](ask: Callable[[], T]) -> T:
@@ -400,5 +404,17 @@ TOOLS: dict[str, Callable[[], None]] = {
     "copilot": copilot,
 }
 
+
+def deploy(tool: str) -> None:
+    try:
+        TOOLS[tool]()
+    except Exception:  # noqa: BLE001 - the others deploy on
+        done(f"failed: {traceback.format_exc()}")
+
+
 if __name__ == "__main__":
-    TOOLS[sys.argv[1]]()
+    threads = [threading.Thread(target=deploy, args=(tool,), name=tool) for tool in sys.argv[1:]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
