@@ -15,7 +15,7 @@ from kecs.controlplane.cluster_query import Facts, query
 from kecs.controlplane.errors import ApiError, invalid
 from kecs.controlplane.operation import Ids, Operation, Outcome, Request, changed
 from kecs.controlplane.pages import page
-from kecs.controlplane.records import Attribute, Cluster, ContainerInstance, Task
+from kecs.controlplane.records import Attribute, Cluster, ContainerInstance
 from kecs.controlplane.records.clusters import ClusterStatus
 from kecs.controlplane.records.tasks import TaskStatus
 from kecs.controlplane.runtime import Node
@@ -142,15 +142,10 @@ def attributes_of(state: State, instance: ContainerInstance) -> list[Json]:
 def remaining(state: State, instance: ContainerInstance) -> list[Json]:
     """Return what tasks leave of an instance's resources: those of other clusters on the same machine too."""
     siblings = state.find(ContainerInstance, "node", instance.node) if instance.node else [instance]
-    running = [
-        task
-        for sibling in siblings
-        for task in state.tasks_of_instance(sibling.arn)
-        if task.last_status is not TaskStatus.STOPPED
-    ]
-    taken = {"CPU": sum(map(_cpu, running)), "MEMORY": sum(map(_memory, running))}
+    found = [state.occupancy.of(sibling.arn) for sibling in siblings]
+    taken = {"CPU": sum(one.cpu for one in found), "MEMORY": sum(one.memory for one in found)}
     ports = {
-        name: [str(port) for task in running for port in _ports(task, protocol)]
+        name: [str(port) for one in found for said, port in sorted(one.ports) if said == protocol]
         for name, protocol in (("PORTS", "tcp"), ("PORTS_UDP", "udp"))
     }
     left: list[Json] = []
@@ -163,29 +158,6 @@ def remaining(state: State, instance: ContainerInstance) -> list[Json]:
             after["stringSetValue"] = list(dict.fromkeys([*(resource.get("stringSetValue") or ()), *ports[name]]))
         left.append(after)
     return left
-
-
-def _cpu(task: Task) -> int:
-    return _number(task.cpu) or sum(_number(one.cpu) for one in task.containers)
-
-
-def _memory(task: Task) -> int:
-    return _number(task.memory) or sum(
-        _number(one.memory_reservation) or _number(one.memory) for one in task.containers
-    )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
-
-
-def _ports(task: Task, protocol: str) -> list[int]:
-    return [
-        binding["hostPort"]
-        for one in task.containers
-        for binding in one.network_bindings
-        if binding.get("hostPort") and (binding.get("protocol") or "tcp") == protocol
-    ]
 
 
 def describe(state: State, instance: ContainerInstance, *, include: Iterable[str] = ("TAGS",)) -> Json:

@@ -1,13 +1,14 @@
 """On which container instance a task runs: what has room for it, and which of those a strategy prefers. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from kecs.controlplane.cluster_query import query
 from kecs.controlplane.container_instances import attributes_of, remaining
 from kecs.controlplane.lifecycle import versioned
+from kecs.controlplane.occupancy import reserved
 from kecs.controlplane.records import Cluster, ContainerInstance, Task, TaskDefinition
 from kecs.controlplane.records.tasks import TaskStatus
 from kecs.controlplane.runtime import Sighting
@@ -37,22 +38,14 @@ class Need:
         return cls(
             cpu=int(task.cpu or 0),
             memory=int(task.memory or 0),
-            ports={protocol: frozenset(_ports(definition, protocol)) for protocol in ("tcp", "udp")},
+            ports={
+                protocol: frozenset(port for said, port in reserved(task) if said == protocol)
+                for protocol in ("tcp", "udp")
+            },
             group=task.group,
             constraints=(*(definition.document.get("placementConstraints") or ()), *task.placement_constraints),
             strategy=task.placement_strategy,
         )
-
-
-def _ports(definition: TaskDefinition, protocol: str) -> Iterable[int]:
-    """Yield the ports that a task takes of its machine; those that its machine chooses are none."""
-    if definition.network_mode not in {"bridge", "host"}:
-        return
-    for container in definition.containers:
-        for port in container.get("portMappings") or ():
-            fixed = port.get("hostPort") or (port.get("containerPort") if definition.network_mode == "host" else 0)
-            if fixed and (port.get("protocol") or "tcp") == protocol:
-                yield fixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +65,6 @@ class Room:
     def of(cls, state: State, instance: ContainerInstance) -> "Room":
         """Return what tasks leave of an instance."""
         left = {one["name"]: one for one in remaining(state, instance)}
-        live = [one for one in state.tasks_of_instance(instance.arn) if one.last_status is not TaskStatus.STOPPED]
         taken = {"tcp": "PORTS", "udp": "PORTS_UDP"}
         return cls(
             instance=instance,
@@ -82,7 +74,7 @@ class Room:
                 protocol: frozenset(int(port) for port in left.get(name, {}).get("stringSetValue") or ())
                 for protocol, name in taken.items()
             },
-            groups=Counter(one.group for one in live),
+            groups=Counter(state.occupancy.of(instance.arn).groups),
             attributes={one["name"]: one["value"] or "" for one in attributes_of(state, instance)},
         )
 

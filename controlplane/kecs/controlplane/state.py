@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from kecs.controlplane.occupancy import Occupancy
 from kecs.controlplane.records import (
     AccountSetting,
     Attribute,
@@ -124,9 +125,11 @@ class _Kind:
     as if it had always been there.
     """
 
-    __slots__ = ("indexes", "keys", "positions", "records")
+    __slots__ = ("changed", "indexes", "keys", "positions", "records")
 
     def __init__(self, indexes: tuple[Index, ...]) -> None:
+        self.changed: Callable[[Any, Any], None] = lambda _before, _after: None
+        """Told of each record: what it was, None where it is new; what it is, None where it is no more."""
         self.records: dict[str, Any] = {}
         self.positions: dict[str, int] = {}
         self.keys: dict[int, str] = {}
@@ -136,6 +139,7 @@ class _Kind:
         key = record.key
         before = self.records.get(key)
         self.records[key] = record
+        self.changed(before, record)
         if before is None:
             self.positions[key] = position
             self.keys[position] = key
@@ -151,6 +155,7 @@ class _Kind:
 
     def delete(self, key: str) -> None:
         record = self.records.pop(key)
+        self.changed(record, None)
         position = self.positions.pop(key)
         del self.keys[position]
         for of, places in self.indexes:
@@ -181,6 +186,9 @@ class State:
     def __init__(self, records: Iterable["Record"] = ()) -> None:
         self._kinds: defaultdict[type[Any], _Kind] = _Kinds()
         self._last = 0
+        self.occupancy = Occupancy()
+        """What tasks take of container instances."""
+        self._kinds[Task].changed = self.occupancy.change
         self.apply(Changes(put=tuple(records)))
 
     def get[R: "Record"](self, kind: type[R], key: str) -> R | None:

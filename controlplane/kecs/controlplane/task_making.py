@@ -1,7 +1,7 @@
 """New tasks: what one is before anything has been seen of it. Pure."""
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -81,6 +81,7 @@ def new_task(*, cluster: Cluster, definition: TaskDefinition, wish: TaskWish, no
         platform_family="Linux" if fargate else "",
         container_instance_arn=wish.container_instance_arn,
         node=wish.node,
+        reserved_ports=() if fargate else tuple(_reserved(merged)),
         availability_zone=wish.availability_zone or zone(scope.region, wish.network, task_id),
         cpu=cpu,
         memory=memory,
@@ -111,6 +112,17 @@ def zone(region: str, network: Json | None, task_id: str) -> str:
     subnets = ((network or {}).get("awsvpcConfiguration") or {}).get("subnets") or [task_id]
     subnet = subnets[int(task_id[-4:], 16) % len(subnets)]
     return region + ZONES[zlib.crc32(subnet.encode()) % len(ZONES)]
+
+
+def _reserved(definition: TaskDefinition) -> Iterator[str]:
+    """Yield the ports that a task takes of its machine; those that its machine chooses are none."""
+    if definition.network_mode not in {"bridge", "host"}:
+        return
+    for container in definition.containers:
+        for port in container.get("portMappings") or ():
+            fixed = port.get("hostPort") or (port.get("containerPort") if definition.network_mode == "host" else 0)
+            if fixed:
+                yield f"{port.get('protocol') or 'tcp'}/{fixed}"
 
 
 def _platform(wish: TaskWish) -> str:

@@ -112,6 +112,8 @@ class Task:
     container_instance_arn: str = ""
     node: str = ""
     """The runtime's name of the machine it must run on; empty where the runtime may choose."""
+    reserved_ports: tuple[str, ...] = ()
+    """Ports of its machine that its definition names: tcp/8080; also before it is bound to them."""
     availability_zone: str = ""
     cpu: str = ""
     memory: str = ""
