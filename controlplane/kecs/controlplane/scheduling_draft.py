@@ -54,6 +54,8 @@ class Draft:
         self._messages: list[tuple[str, str]] = []
         self._due: list[datetime] = []
         self._fitness: dict[str, Fitness] = {}
+        self._checked: dict[str, bool] = {}
+        """Whether a definition has a health check that counts, by its ARN."""
         self._drained = {one.arn for one in view.instances if one.status == DRAINING}
         self._rooms: list[placement.Room] | None = None
         self.unplaced = ""
@@ -114,10 +116,12 @@ class Draft:
         return Fitness.SETTLING
 
     def _is_checked(self, task: Task) -> bool:
-        definition = self.view.find(TaskDefinition, task.definition_arn)
-        if definition is None:
-            return False
-        return any(one.get("healthCheck") and one.get("essential", True) for one in definition.containers)
+        if task.definition_arn not in self._checked:
+            definition = self.view.find(TaskDefinition, task.definition_arn)
+            containers = definition.containers if definition else []
+            found = any(one.get("healthCheck") and one.get("essential", True) for one in containers)
+            self._checked[task.definition_arn] = found
+        return self._checked[task.definition_arn]
 
     def is_protected(self, task: Task) -> bool:
         """Tell whether scaling may not stop a task, and wake up when it may."""

@@ -62,15 +62,18 @@ def _not_needed(draft: Draft, live: list[Task]) -> list[Task]:
     failed takes nobody's place.
     """
     wanted = draft.service.desired_count
-    free = sorted((one for one in live if not draft.is_protected(one)), key=order_of(draft))
+    free = [one for one in live if not draft.is_protected(one)]
     if draft.primary.rollout is Rollout.FAILED:
-        return free[: max(len(live) - wanted, 0)]
+        return sorted(free, key=order_of(draft))[: max(len(live) - wanted, 0)]
     own = [one for one in live if one.deployment_id == draft.primary.id]
     fit = sum(draft.fitness(one) is not Fitness.UNHEALTHY for one in own)
     are_replaced = sum(draft.fitness(one) is Fitness.HEALTHY for one in own) >= wanted
     others = [one for one in free if one.deployment_id != draft.primary.id]
-    mine = [one for one in free if one.deployment_id == draft.primary.id]
-    surplus = [one for one in mine if draft.fitness(one) is not Fitness.UNHEALTHY][: max(fit - wanted, 0)]
+    surplus: list[Task] = []
+    if fit > wanted:
+        mine = [one for one in free if one.deployment_id == draft.primary.id]
+        mine = [one for one in mine if draft.fitness(one) is not Fitness.UNHEALTHY]
+        surplus = sorted(mine, key=order_of(draft))[: fit - wanted]
     unhealthy = [one for one in own if are_replaced and draft.fitness(one) is Fitness.UNHEALTHY]
     return [*others, *surplus, *unhealthy]
 
