@@ -355,6 +355,7 @@ def test_what_the_schema_refuses(value: str, place: str) -> None:
     [
         pytest.param((), "the embedded emulator (moto; its state is in memory), at", id="embedded"),
         pytest.param((), "helm test kecs -n kecs-system", id="next command"),
+        pytest.param((), "port-forward service/kecs-gateway 4566", id="the gateway"),
         pytest.param((), "kecs.io/aws-proxy-mode: sidecar", id="what a user writes"),
         pytest.param(("localstack.enabled=true",), "LocalStack, at", id="LocalStack"),
         pytest.param(
