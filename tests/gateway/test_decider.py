@@ -79,6 +79,11 @@ def test_what_becomes_of_a_connection(peeked: Peeked, expected: Verdict) -> None
         ),
         (request("GET", "/b/k", Host="localhost:4566"), 4510, "s3.us-east-1.amazonaws.com"),
         (request("PUT", "/k", Host="b.localhost:4566"), 4510, "b.s3.us-east-1.amazonaws.com"),
+        (
+            request("GET", "/k", Host="events.localhost:4566", Authorization=AUTH.format("s3")),
+            4510,
+            "events.s3.eu-west-1.amazonaws.com",
+        ),
         (request("GET", "/k", Host="b.s3.localhost.localstack.cloud:4566"), 4510, "b.s3.amazonaws.com"),
         (request("GET", "/p", Host="x.execute-api.localhost.localstack.cloud"), 4510, "x.execute-api.amazonaws.com"),
         (request("GET", "/k", Host="b.s3.eu-west-1.amazonaws.com"), 4510, "b.s3.eu-west-1.amazonaws.com"),

@@ -29,6 +29,7 @@ from kecs.aws.call import Call, Protocol
 from kecs.aws.canonical_types import renamed
 from kecs.aws.classify import body_wanted
 from kecs.aws.head import Answer, RequestHead, ResponseHead
+from kecs.aws.hosts import parse_host
 from kecs.aws.local_names import Asked, asked, base_of, is_local_name, name_for, spelled
 from kecs.calls.context import CallContext, OwnContext
 from kecs.calls.decider import NOT_IN_BACKEND, CallDecider, utc_now
@@ -141,6 +142,8 @@ class GatewayDecider(CallDecider):
     def _call(self, exchange: Exchange, found: Asked, body: bytes) -> Forward | Answer:
         head = _with_host(exchange.head, found.name) if found.name else exchange.head
         call = self._recall.classify(head, name=found.name, body=body)
+        if call.service == "s3" and _is_a_bucket(found):
+            found, head = Asked(name="", labels=found.labels), exchange.head
         if not found.name and not call.service and _can_be_s3(head, call, found.labels):
             if head.target == b"/" and not found.labels and head.method in {b"GET", b"HEAD"}:
                 exchange.context = OwnContext(address="/", event="gateway")
@@ -206,6 +209,12 @@ def _path(head: RequestHead) -> str:
 
 def _with_host(head: RequestHead, name: str) -> RequestHead:
     return RequestHead(method=head.method, target=head.target, fields=renamed(head.fields, name.encode()))
+
+
+def _is_a_bucket(found: Asked) -> bool:
+    """Tell whether labels that name another service are a bucket: what is signed for S3 means one by them."""
+    host = parse_host(found.name) if found.name and found.labels else None
+    return host is not None and "s3" not in host.services
 
 
 def _is_aws(found: Asked) -> bool:
