@@ -173,6 +173,25 @@ def test_half_a_character_is_refused_before_anything_changes() -> None:
         assert names(store) == []
 
 
+@pytest.mark.parametrize("name", ["state.db", ":memory:"])
+def test_what_the_database_refuses_is_taken_back(tmp_path: Path, name: str) -> None:
+    """Somebody has changed its tables: nothing of a table that is gone can be kept, all else can."""
+    path = name if name == ":memory:" else str(tmp_path / name)
+
+    async def work(store: Store) -> None:
+        await store.commit(Changes(put=(cluster("one"),)))
+        store._database._use().execute("DROP TABLE attributes")
+        both = [store.commit(Changes(put=(filled(Attribute),))), store.commit(Changes(put=(cluster("two"),)))]
+        told = await asyncio.gather(*both, return_exceptions=True)
+        assert [getattr(one, "code", "") for one in told] == ["ServerException"] * 2
+        assert store.state.count(Attribute) == 0
+        assert not store.health().ok
+        assert names(store) == ["one"]
+
+    with Store.open(path) as store:
+        asyncio.run(work(store))
+
+
 def test_an_unknown_kind_is_refused_before_anything_changes() -> None:
     class Stranger:
         key = "x"
@@ -366,8 +385,11 @@ class Restarts(RuleBasedStateMachine):
             assert list(self.store.state.every(kind)) == wanted
 
     def teardown(self) -> None:
-        if hasattr(self, "store"):
+        if not hasattr(self, "store"):
+            return
+        try:
             self.restart()
+        finally:
             self.store.close()
             self.runner.close()
             for left in self.path.parent.iterdir():

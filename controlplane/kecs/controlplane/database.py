@@ -82,8 +82,10 @@ class Database:
 
     def reconnect(self) -> None:
         """Connect anew after a failure: DuckDB gives a database up after some. Raise StoreError."""
+        if self.path == IN_MEMORY:
+            return  # a new connection would be a new database
         self.disconnect()
-        if self.path != IN_MEMORY and not Path(self.path).is_file():
+        if not Path(self.path).is_file():
             raise StoreError(f"the store {self.path} is gone", hint="it is not made anew while its records are in use")
         self.connect()
 

@@ -210,7 +210,7 @@ class Store:
         began = monotonic()
         try:
             self._database.write(batch)
-        except (duckdb.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing was kept and those who wait must be told
             return _Written(took_s=monotonic() - began, error=_line(error), found=self._look(batch.keys))
         return _Written(took_s=monotonic() - began)
 
@@ -219,7 +219,7 @@ class Store:
         try:
             self._database.reconnect()
             return self._database.find(keys)
-        except (StoreError, duckdb.Error, OSError):
+        except Exception:  # noqa: BLE001 - the same: what can't be looked at is looked at again
             self._database.disconnect()
             return None
 
@@ -235,6 +235,7 @@ class Store:
         self._error = written.error
         if not written.error or _kept(group, written.found):
             _settle(group, None)
+            self._try_again()
             return
         later, self._gathering = self._gathering, None
         groups = [group] if later is None or later is group else [later, group]
@@ -284,7 +285,7 @@ class Store:
             return _Written(took_s=monotonic() - began, error=f"{self._database.path} can't be opened")
         try:
             self._database.probe()
-        except (duckdb.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the same
             again = self._look(doubtful or frozenset())
             return _Written(took_s=monotonic() - began, error=_line(error), found=again)
         return _Written(took_s=monotonic() - began, found=found)
@@ -334,4 +335,4 @@ def _refusal(reason: str) -> ApiError:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()) or type(error).__name__
