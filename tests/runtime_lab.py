@@ -53,6 +53,8 @@ class ScriptedRuntime:
             yield found
         while True:
             news = await self._news.get()
+            if isinstance(news, StopAsyncIteration):
+                return
             if isinstance(news, Exception):
                 raise news
             yield news
@@ -86,6 +88,9 @@ class ScriptedRuntime:
 
     def _all(self) -> list[Sighting | Node | Resynced]:
         return [*self.nodes.values(), *self.there.values(), Resynced()]
+
+    def stops_telling(self) -> None:
+        self._news.put_nowait(StopAsyncIteration())
 
     def breaks(self, error: Exception, *, for_now: bool = False) -> None:
         """Break off what is being told; nothing more can be asked until `unreachable` is None again."""

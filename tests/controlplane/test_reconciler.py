@@ -242,6 +242,54 @@ def test_one_task_s_fault_stops_no_other() -> None:
     run(scene)
 
 
+def test_what_can_t_be_kept_of_one_task_keeps_no_other_waiting() -> None:
+    async def scene() -> None:
+        runtime = ScriptedRuntime()
+        async with rig(runtime=lambda *_: runtime) as one:
+            ill, well = await begun(one, 2)
+            await one.becomes("RUNNING", ill.arn, well.arn)
+            runtime.see(Sighting(task_arn=ill.arn, node="node-a", failure="half a character: \ud83d"))
+            runtime.ends(well, 3)
+            await one.becomes("STOPPED", well.arn)
+            await one.until(lambda: one.reconciler.health().counts["store_failed"] > 1)
+            assert "can't be kept" in one.reconciler.health().errors["store"]
+            [later] = await begun(one)
+            await one.becomes("RUNNING", later.arn)
+            runtime.ends(ill, 4)
+            await one.becomes("STOPPED", ill.arn)
+            assert one.reconciler.health().ok
+
+    run(scene)
+
+
+def test_a_store_that_keeps_nothing_is_waited_for() -> None:
+    async def scene() -> None:
+        runtime = ScriptedRuntime()
+        async with rig(runtime=lambda *_: runtime) as one:
+            [task] = await begun(one)
+            await one.becomes("RUNNING", task.arn)
+            runtime.see(Sighting(task_arn=task.arn, node="node-a", failure="\ud83d"))
+            await one.until(lambda: one.reconciler.health().counts["store_failed"] > 5)
+            assert one.clock.now() - NOW > timedelta(seconds=10)
+            assert one.task(task.arn).last_status is TaskStatus.RUNNING
+
+    run(scene)
+
+
+def test_a_runtime_that_tells_nothing_any_more_is_asked_again() -> None:
+    async def scene() -> None:
+        runtime = ScriptedRuntime()
+        async with rig(runtime=lambda *_: runtime) as one:
+            await one.until(lambda: one.reconciler.health().synced)
+            runtime.stops_telling()
+            await one.until(lambda: one.reconciler.health().counts["runtime_failed"] == 1)
+            await one.until(lambda: one.reconciler.health().ok)
+            told = [fields["error"] for name, fields in one.log if name == "runtime_failed"]
+            assert told == ["the runtime tells nothing any more"]
+
+    run(scene)
+
+
 def test_keepers_are_asked_when_something_changed_and_now_and_then() -> None:
     asked: list[tuple[Any, bool]] = []
 

@@ -1,12 +1,14 @@
 import contextlib
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tasks_lab import container
 
-from kecs.controlplane.simulated_behaviour import LABEL, VARIABLE, Behaviour, BehaviourError, behaviour
+from kecs.controlplane.simulated_behaviour import LABEL, MEMBERS, VARIABLE, Behaviour, BehaviourError, behaviour
 
 FOR_EVER = Behaviour()
 
@@ -136,3 +138,15 @@ def test_anything_is_a_behaviour_or_our_error(script: str, text: str) -> None:
     assert found.exit_code is None or 0 <= found.exit_code < 256
     with contextlib.suppress(BehaviourError):
         behaviour(container("app", dockerLabels={LABEL: text}))
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ecs-simulated.md").read_text("utf-8")
+
+
+def test_the_page_says_every_member_and_no_other() -> None:
+    assert re.findall(r"^ +\| `(\w+)` \|", PAGE, re.MULTILINE) == list(MEMBERS)
+
+
+@pytest.mark.parametrize("sample", re.findall(r"```json\n(.+?)\n```", PAGE, re.DOTALL))
+def test_the_page_s_examples_are_understood(sample: str) -> None:
+    assert behaviour(container("app", dockerLabels={LABEL: sample})) != FOR_EVER

@@ -6,6 +6,7 @@ the runtime can't be reached tasks keep their state.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class Reconciler:
             synced=self._sighted.synced,
             errors=errors,
             waiting=self._orders.waiting,
-            counts=dict(self._counts + self._orders.counts),
+            counts=self._counts + self._orders.counts,
         )
 
     async def run(self) -> None:
@@ -177,30 +178,49 @@ class Reconciler:
         now = self._clock.now()
         if self._keep or self._keep_at <= now:
             self._keep, self._keep_at = False, now + TICK
-            await self._commit(self._kept(now))
+            await self._decide(["keepers"], lambda _: self._kept(now), again=self._keepers_again)
         tasks = self._tasks.take(BATCH, now)
-        if tasks:
-            await self._commit(self._lived(tasks, now))
+        await self._decide(tasks, lambda arns: self._lived(arns, now), again=self._tasks.at)
         services = self._services.take(BATCH, now)
-        if services:
-            await self._commit(self._scheduled(services, now))
+        await self._decide(services, lambda arns: self._scheduled(arns, now), again=self._services.at)
         for arn in tasks:
             self._order(arn)
         self._counts["turns"] += 1
-        if not (self._tasks or self._services or self._keep):
+        if self._tasks or self._services or self._keep:
+            await asyncio.sleep(0)  # requests come between two batches
+        else:
             times = (self._keep_at, self._tasks.next, self._services.next)
             await self._clock.wait(self._awake, min(at for at in times if at is not None))
 
-    async def _commit(self, changes: Changes) -> None:
-        """Keep changes; what can't be kept is decided again after a while."""
-        if not changes:
+    async def _decide(
+        self, subjects: list[str], decide: Callable[[list[str]], Changes], *, again: Callable[[str, datetime], None]
+    ) -> None:
+        """Keep what is decided about some; where that can't be kept, about one after the other: it may be one's fault.
+
+        Between deciding and applying nothing is awaited, so that nothing that a client was told is overwritten.
+        """
+        if not subjects:
             return
-        try:
-            await self._store.commit(changes)
-        except ApiError as error:  # what had been applied is taken back, and that is told as a change
-            await self._clock.sleep_until(self._clock.now() + self._failed("store", error))
-        else:
-            self._went_well("store")
+        with contextlib.suppress(ApiError):
+            if changes := decide(subjects):
+                await self._store.commit(changes)
+            for subject in subjects if self._faults else ():
+                self._went_well("store", subject)
+            return
+        waits = []
+        for subject in subjects:
+            try:
+                await self._store.commit(decide([subject]))
+            except ApiError as error:
+                waits.append(self._failed("store", error, subject))
+                again(subject, self._clock.now() + waits[-1])
+            else:
+                self._went_well("store", subject)
+        if len(waits) == len(subjects):  # it is the store's: what it takes back it tells, and that must not be a circle
+            await self._clock.sleep_until(self._clock.now() + min(waits))
+
+    def _keepers_again(self, _subject: str, when: datetime) -> None:
+        self._keep_at = min(self._keep_at, when)
 
     def _order(self, arn: str) -> None:
         """Have a task's order given, and look at it again when the same may be given again."""

@@ -4,9 +4,9 @@ A container that nothing is said of starts, and runs until it is stopped. More i
 
 1. the environment variable `KECS_SIMULATE` (an override of RunTask reaches it), or else the docker label
    `kecs.io/simulate`: a JSON object, see `Behaviour`: `{"exitCode": 3, "afterSeconds": 2}`;
-2. a command that is no more than waiting and ending: `sleep 5`, `true`, `false`, `sh -c 'echo x; sleep 2 && exit 3'`;
-3. an image that can't be there: one of a registry below `.invalid` (RFC 6761 keeps it from ever existing), or one whose
-   repository's last part is `does-not-exist`.
+2. an image that can't be there: one of a registry below `.invalid` (RFC 6761 keeps it from ever existing), or one whose
+   repository's last part is `does-not-exist`;
+3. a command that is no more than waiting and ending: `sleep 5`, `true`, `false`, `sh -c 'echo x; sleep 2 && exit 3'`.
 """
 
 import json
@@ -48,7 +48,7 @@ class Behaviour:
     """`stopExitCode`: what it ends with when it is told to."""
 
 
-_MEMBERS: Final[dict[str, tuple[str, type]]] = {
+MEMBERS: Final[dict[str, tuple[str, type]]] = {
     "exitCode": ("exit_code", int),
     "afterSeconds": ("after_s", float),
     "reason": ("reason", str),
@@ -89,12 +89,12 @@ def _read(source: str, text: str) -> Behaviour:
         raise BehaviourError(f"{source} is no JSON: {text!r}: {error}") from error
     if not isinstance(said, dict):
         raise BehaviourError(f"{source} is no JSON object: {text!r}")
-    unknown = sorted(said.keys() - _MEMBERS.keys())
+    unknown = sorted(said.keys() - MEMBERS.keys())
     if unknown:
-        raise BehaviourError(f"{source} has unknown members {unknown}: there are {sorted(_MEMBERS)}")
+        raise BehaviourError(f"{source} has unknown members {unknown}: there are {sorted(MEMBERS)}")
     fields: Json = {}
     for name, value in said.items():
-        field, kind = _MEMBERS[name]
+        field, kind = MEMBERS[name]
         fits = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) is (kind is bool)
         if not fits or (kind in {int, float} and value < 0):
             raise BehaviourError(f"{source} has {name} {value!r}: it must be a {kind.__name__}, and none below zero")
