@@ -56,12 +56,17 @@ def insatiable(request: Request, _state: State) -> Outcome | Ask:
     return Ask((Question("more", str(len(request.answers))),))
 
 
+def refusing(_request: Request, state: State) -> Outcome:
+    raise ApiError("ClientException", f"There are {state.count(Cluster)} clusters.")
+
+
 TOYS: Mapping[str, Operation] = {
     "CreateCluster": create,
     "ListClusters": listed,
     "DeleteCluster": broken,
     "ListServices": asking,
     "ListTasks": insatiable,
+    "DescribeClusters": refusing,
 }
 
 
@@ -185,14 +190,14 @@ class GatedStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.gate = asyncio.Event()
-        self.second = asyncio.Event()
+        self.third = asyncio.Event()
         self.commits: list[Changes] = []
 
     async def commit(self, changes: Changes) -> None:
         self.commits.append(changes)
         self.apply(changes)
-        if len(self.commits) > 1:
-            self.second.set()
+        if len(self.commits) > 2:
+            self.third.set()
         await self.gate.wait()
 
 
@@ -202,16 +207,16 @@ def test_nothing_is_told_before_it_is_kept() -> None:
         app = an_app(store)
         heads = {
             name: RequestHead(method=b"POST", target=f"/v1/{name}".encode(), fields=((b"Host", b"x"),))
-            for name in ("CreateCluster", "ListClusters")
+            for name in ("CreateCluster", "ListClusters", "DescribeClusters")
         }
         async with asyncio.TaskGroup() as group:
             calls = [group.create_task(app.answer(head, b"")) for head in heads.values()]
-            await store.second.wait()
-            # The list has seen the cluster that is not kept yet: it waits as well.
-            assert [bool(changes) for changes in store.commits] == [True, False]
+            await store.third.wait()
+            # The list and the refusal have seen the cluster that is not kept yet: they wait as well.
+            assert [bool(changes) for changes in store.commits] == [True, False, False]
             assert not any(call.done() for call in calls)
             store.gate.set()
-        assert [call.result().status for call in calls] == [200, 200]
+        assert [call.result().status for call in calls] == [200, 200, 400]
 
     asyncio.run(play())
 

@@ -147,9 +147,13 @@ class App:
     async def _asked(self, request: Request) -> Outcome:
         operation = self._operations.get(request.operation, refuse)
         for _ in range(_ROUNDS_MAX):
-            found = operation(request, self._store.state)
+            # Nothing is told that is not kept: also what an answer or a refusal has only read is waited for.
+            try:
+                found = operation(request, self._store.state)
+            except ApiError:
+                await self._store.commit(Changes())
+                raise
             if isinstance(found, Outcome):
-                # Nothing is told that is not kept: also what an answer has only read is waited for.
                 await self._store.commit(found.changes)
                 return found
             request = replace(
