@@ -1,7 +1,7 @@
 """The cluster query language: the developer guide's examples, and what can't be read."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kecs.controlplane.cluster_query import Facts, query
@@ -83,6 +83,7 @@ def test_what_can_not_be_read(expression: str) -> None:
     assert raised.value.code == "InvalidParameterException"
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.text("attribue:x == !~&|()[],'\" notinexs1."))
 def test_any_text_is_a_query_or_refused(expression: str) -> None:
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ecs_lab import SCOPE, EcsLab
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kecs.controlplane.operation import Request
@@ -149,6 +149,7 @@ def test_pages_of_what_is_in_order_hold_when_records_change() -> None:
     assert (third, token) == ([9], None)
 
 
+CALM = settings(deadline=None, suppress_health_check=list(HealthCheck))
 CHANGES = st.lists(
     st.builds(
         lambda puts, deletes: Changes(
@@ -174,6 +175,7 @@ def looked_at(state: State) -> Any:
     ]
 
 
+@CALM
 @given(CHANGES)
 def test_indexes_are_what_a_look_at_everything_finds(changes: list[Changes]) -> None:
     state, model = State(), dict[str, Record]()
@@ -189,6 +191,7 @@ def test_indexes_are_what_a_look_at_everything_finds(changes: list[Changes]) -> 
             assert state.find(Task, name, value) == [one for one in model.values() if of(one) == value]
 
 
+@CALM
 @given(CHANGES, CHANGES)
 def test_what_is_taken_back_has_never_been(before: list[Changes], after: list[Changes]) -> None:
     state = State()
@@ -201,6 +204,7 @@ def test_what_is_taken_back_has_never_been(before: list[Changes], after: list[Ch
     assert looked_at(state) == expected
 
 
+@CALM
 @given(CHANGES, CHANGES)
 def test_changes_that_take_back_are_changes(before: list[Changes], after: list[Changes]) -> None:
     """Who is told only of changes knows the same records, whatever their order."""

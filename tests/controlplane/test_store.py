@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 import store_lab
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from store_lab import cluster, everything, filled
@@ -341,13 +341,11 @@ class Restarts(RuleBasedStateMachine):
     """Commits one by one and at once, and restarts between them: memory is always what the file would give."""
 
     kinds = (Cluster, Task, Service, Attribute)
+    records = st.sampled_from([filled(kind, number) for kind in kinds for number in range(6)])
     changes = st.builds(
-        lambda puts, deletes: Changes(
-            put=tuple(filled(kind, number) for kind, number in puts),
-            delete=tuple(filled(kind, number) for kind, number in deletes),
-        ),
-        st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 5)), max_size=8),
-        st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 5)), max_size=3),
+        lambda puts, deletes: Changes(put=tuple(puts), delete=tuple(deletes)),
+        st.lists(records, max_size=8),
+        st.lists(records, max_size=3),
     )
 
     @initialize(path=st.builds(lambda: Path(tempfile.mkdtemp()) / "state.db"))
@@ -397,5 +395,10 @@ class Restarts(RuleBasedStateMachine):
             self.path.parent.rmdir()
 
 
-Restarts.TestCase.settings = settings(max_examples=8, stateful_step_count=8, deadline=None)
+Restarts.TestCase.settings = settings(
+    max_examples=8,
+    stateful_step_count=8,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),  # a machine that is busy makes no record wrong
+)
 TestRestarts = Restarts.TestCase
