@@ -220,6 +220,25 @@ def test_tasks_that_fail_again_and_again_are_started_ever_less_often() -> None:
     assert lab.wanted(), "one that was healthy ends it"
 
 
+def test_a_failure_counts_as_soon_as_the_task_is_to_end() -> None:
+    lab = ServiceLab()
+    lab.create(desired=1, deploymentConfiguration=STALLED)
+    lab.turn()
+    for failures in (1, 2, 3):
+        [task] = lab.wanted()
+        code = StopCode.TASK_FAILED_TO_START
+        ending: dict[str, Any] = {"desired_status": TaskStatus.STOPPED, "last_status": TaskStatus.STOPPING}
+        lab.put(replace(task, stop_code=code, **ending))
+        lab.turn()
+        assert lab.described()["deployments"][0]["failedTasks"] == failures
+        assert lab.wanted() == [], "nothing is started at once in its place"
+        lab.end()
+        lab.settle(seconds=600)
+    assert lab.described()["deployments"][0]["failedTasks"] == 3
+    assert lab.described()["deployments"][0]["rolloutState"] == "FAILED"
+    assert lab.wanted() == []
+
+
 def test_a_new_deployment_is_not_slowed_down_by_the_old_one() -> None:
     lab = ServiceLab()
     lab.create(desired=1)

@@ -6,8 +6,8 @@ from kecs.controlplane import events, service_rollouts
 from kecs.controlplane import scheduling_limits as limits
 from kecs.controlplane.records import ServiceDeployment, Task
 from kecs.controlplane.records.services import DeploymentStatus, Rollout, Streak
-from kecs.controlplane.records.tasks import StopCode
-from kecs.controlplane.scheduling_draft import Draft, Fitness, has_stopped
+from kecs.controlplane.records.tasks import StopCode, TaskStatus
+from kecs.controlplane.scheduling_draft import Draft, Fitness
 
 FAILURES = frozenset({StopCode.TASK_FAILED_TO_START, StopCode.ESSENTIAL_CONTAINER_EXITED})
 """Ends that are a task's own doing."""
@@ -18,9 +18,9 @@ TRIGGERED = "Service deployment rolled back because the circuit breaker threshol
 
 
 def account(draft: Draft) -> None:
-    """Count each stopped task once, in its deployment; what became healthy ends a streak."""
+    """Count each task that ends once, in its deployment; what became healthy ends a streak."""
     for deployment in draft.service.deployments:
-        ended = [one for one in _unaccounted(draft) if one.deployment_id == deployment.id]
+        ended = [one for one in unaccounted(draft) if one.deployment_id == deployment.id]
         failed = [one for one in ended if is_failure(one)]
         streak = told_streak(draft, deployment.id, deployment.streak, failed)
         is_watched = deployment.rollout is Rollout.IN_PROGRESS
@@ -29,12 +29,13 @@ def account(draft: Draft) -> None:
             failures = 0
         draft.change(deployment.id, streak=streak, failed_tasks=failures)
     say_when_impaired(draft, draft.primary.streak, draft.service.desired_count)
-    for task in _unaccounted(draft):
+    for task in unaccounted(draft):
         draft.account(task)
 
 
-def _unaccounted(draft: Draft) -> list[Task]:
-    return [one for one in draft.tasks if has_stopped(one) and not one.accounted]
+def unaccounted(draft: Draft) -> list[Task]:
+    """Return tasks that are to end, or have, and are not counted yet. They may be: their first reason stays."""
+    return [one for one in draft.tasks if one.desired_status is TaskStatus.STOPPED and not one.accounted]
 
 
 def is_failure(task: Task) -> bool:
@@ -75,7 +76,7 @@ def is_paused(draft: Draft, streak: Streak, wanted: int) -> bool:
 def say_when_impaired(draft: Draft, streak: Streak, wanted: int) -> None:
     """Say that tasks can't be started, where those that ended never ran."""
     repeated = limits.rounds(streak.failures, wanted) >= limits.IMPAIRED_AFTER
-    unstarted = [one for one in _unaccounted(draft) if is_failure(one) and one.started_at is None]
+    unstarted = [one for one in unaccounted(draft) if is_failure(one) and one.started_at is None]
     holds = repeated and (bool(unstarted) or events.IMPAIRED in draft.service.told_at)
     say_again(draft, events.IMPAIRED, holds=holds)
 

@@ -7,7 +7,7 @@ from kecs.controlplane import scheduling_limits as limits
 from kecs.controlplane import scheduling_progress as progress
 from kecs.controlplane.records import Task, TaskSet
 from kecs.controlplane.records.services import Deployment, DeploymentStatus
-from kecs.controlplane.scheduling_draft import Draft, Fitness, has_stopped
+from kecs.controlplane.scheduling_draft import Draft, Fitness
 from kecs.controlplane.service_shape import computed_count
 
 STEADY = "STEADY_STATE"
@@ -16,24 +16,19 @@ STABILIZING = "STABILIZING"
 
 def keep(draft: Draft) -> None:
     """Bring each task set one step nearer to its scale."""
+    ended = progress.unaccounted(draft)
     known = {one.id for one in draft.view.task_sets}
     draft.stop([one for one in draft.live if one.deployment_id not in known])
     for task_set in draft.view.task_sets:
-        _keep(draft, task_set)
-    for task in draft.tasks:
-        if has_stopped(task) and not task.accounted:
-            draft.account(task)
+        _keep(draft, task_set, [one for one in ended if one.deployment_id == task_set.id and progress.is_failure(one)])
+    for task in ended:
+        draft.account(task)
     progress.say_when_unplaced(draft)
 
 
-def _keep(draft: Draft, task_set: TaskSet) -> None:
+def _keep(draft: Draft, task_set: TaskSet, failed: list[Task]) -> None:
     wanted = computed_count(draft.service, task_set)
     own = [one for one in draft.live if one.deployment_id == task_set.id]
-    failed = [
-        one
-        for one in draft.tasks
-        if one.deployment_id == task_set.id and has_stopped(one) and not one.accounted and progress.is_failure(one)
-    ]
     streak = progress.told_streak(draft, task_set.id, task_set.streak, failed)
     unhealthy = [one for one in own if draft.fitness(one) is Fitness.UNHEALTHY]
     draft.stop(_surplus(draft, own, wanted) if len(own) > wanted else unhealthy, task_set=task_set.id)

@@ -149,7 +149,7 @@ class Task:
     unhealthy_in: str = ""
     """ARN of a target group whose load balancer finds it unhealthy."""
     accounted: bool = False
-    """Its service's scheduler has seen that it stopped: a failure counts once."""
+    """Its service's scheduler has seen that it ends: a failure counts once."""
     protected: bool = False
     protected_until: datetime | None = None
 
