@@ -108,6 +108,8 @@ class Reconciler:
         self._keep, self._keep_at = True, clock.now()
         self._awake = asyncio.Event()
         self._faults: dict[tuple[str, str], Fault] = {}
+        self._at_rest: dict[str, tuple[Task, Sighting | None]] = {}
+        """Tasks of which nothing becomes as long as record and sighting are these."""
         self._counts: Counter[str] = Counter()
 
     @property
@@ -175,14 +177,14 @@ class Reconciler:
     async def _turn(self) -> None:
         """Decide about some of what is to be looked at; wait where there is nothing."""
         self._awake.clear()
+        await self._keep_up()
         now = self._clock.now()
-        if self._keep or self._keep_at <= now:
-            self._keep, self._keep_at = False, now + TICK
-            await self._decide(["keepers"], lambda _: self._kept(now), again=self._keepers_again)
         tasks = self._tasks.take(BATCH, now)
         await self._decide(tasks, lambda arns: self._lived(arns, now), again=self._tasks.at)
+        await self._keep_up()
         services = self._services.take(BATCH, now)
         await self._decide(services, lambda arns: self._scheduled(arns, now), again=self._services.at)
+        await self._keep_up()
         for arn in tasks:
             self._order(arn)
         self._counts["turns"] += 1
@@ -191,6 +193,17 @@ class Reconciler:
         else:
             times = (self._keep_at, self._tasks.next, self._services.next)
             await self._clock.wait(self._awake, min(at for at in times if at is not None))
+
+    async def _keep_up(self) -> None:
+        """Ask keepers until nothing is new to them.
+
+        That is before every other wait for the disk: a cluster that is made meanwhile waits for the same or for longer,
+        and so has its machines before its client hears of it and runs a task there.
+        """
+        while self._keep or self._keep_at <= self._clock.now():
+            now = self._clock.now()
+            self._keep, self._keep_at = False, now + TICK
+            await self._decide(["keepers"], lambda _, now=now: self._kept(now), again=self._keepers_again)
 
     async def _decide(
         self, subjects: list[str], decide: Callable[[list[str]], Changes], *, again: Callable[[str, datetime], None]
@@ -225,8 +238,10 @@ class Reconciler:
     def _order(self, arn: str) -> None:
         """Have a task's order given, and look at it again when the same may be given again."""
         task, seen = self._store.state.get(Task, arn), self._sighted.of(arn)
-        if seen is not None and seen.gone and (task is None or task.last_status is TaskStatus.STOPPED):
-            self._sighted.forget(arn)
+        if task is None or task.last_status is TaskStatus.STOPPED:
+            self._at_rest.pop(arn, None)
+            if seen is not None and seen.gone:
+                self._sighted.forget(arn)
         self._orders.want(arn)
         again = self._orders.due(arn).not_before
         if again is not None and again > self._clock.now():
@@ -251,14 +266,20 @@ class Reconciler:
         return Changes(put=tuple(put))
 
     def _advanced(self, task: Task, now: datetime) -> Task:
+        sighting = self._sighted.of(task.arn)
+        rests, on = self._at_rest.get(task.arn, (None, None))
+        if rests is task and on == sighting:
+            return task
         definition = self._store.state.get(TaskDefinition, task.definition_arn)
         if definition is None:
             raise LookupError(f"task {task.arn} has no definition: {task.definition_arn}")
-        sighting = self._sighted.of(task.arn)
         found = lifecycle.advance(task, definition, sighting, now)
         found = placement.seen_on(found, sighting, self._store.state)
-        if (due := lifecycle.due(found, definition, sighting)) is not None:
+        due = lifecycle.due(found, definition, sighting)
+        if due is not None:
             self._tasks.at(task.arn, max(due, now))
+        elif found.container_instance_arn or found.launch_type == placement.FARGATE:
+            self._at_rest[task.arn] = found, sighting  # advancing twice is advancing once
         return found
 
     def _tell(self, before: Task, after: Task) -> None:
