@@ -60,6 +60,10 @@ def test_a_port_of_a_machine_is_taken_once(lab: EcsLab) -> None:
             ["a", "c", "b", "c"],
             id="spread over zones",
         ),
+        pytest.param(
+            {"placementStrategy": [{"type": "binpack", "field": "memory"}]}, ["a", "a", "a", "a"], id="packed by memory"
+        ),
+        pytest.param({"placementStrategy": [{"type": "random"}]}, ["a", "b", "c", "a"], id="any: the emptiest"),
         pytest.param({"placementConstraints": [{"type": "distinctInstance"}]}, ["a", "b", "c", None], id="distinct"),
         pytest.param(
             {

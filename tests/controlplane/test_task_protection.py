@@ -7,6 +7,7 @@ import pytest
 from ecs_lab import EcsLab
 from tasks_lab import FARGATE, STEM, run_task, tasks_api
 
+from kecs.controlplane.records.tasks import TaskStatus
 from kecs.controlplane.state import Changes
 
 type Json = dict[str, Any]
@@ -44,6 +45,19 @@ def test_only_tasks_of_services_are_protected(lab: EcsLab) -> None:
 def _of_service(lab: EcsLab, arn: str) -> Any:
     made = next(iter(lab.state.tasks_of_cluster(f"{STEM}:cluster/default")))
     return replace(made, arn=arn, service_arn=f"{STEM}:service/default/s")
+
+
+def test_a_task_that_is_to_stop_is_not_protected(lab: EcsLab) -> None:
+    [task] = run_task(lab)
+    served = replace(_of_service(lab, f"{STEM}:task/default/{'e' * 32}"), desired_status=TaskStatus.STOPPED)
+    lab.store.apply(Changes(put=(served,)))
+    params = {"cluster": "default", "tasks": [served.arn], "protectionEnabled": True}
+    assert lab.call("UpdateTaskProtection", params) == {
+        "protectedTasks": [],
+        "failures": [{"arn": served.arn, "reason": "TASK_NOT_VALID", "detail": "The specified task is not running."}],
+    }
+    found = lab.refused("GetTaskProtection", {"cluster": "default", "tasks": [task["taskArn"]] * 101})
+    assert found.message == "Tasks cannot have more than 100 items."
 
 
 @pytest.mark.parametrize(

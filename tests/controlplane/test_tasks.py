@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from ecs_lab import NOW, EcsLab
-from tasks_lab import FARGATE, NETWORK, STEM, machines, node, run_task, tasks_api
+from tasks_lab import FARGATE, NETWORK, STEM, machines, node, register, run_task, tasks_api
 
 from kecs.controlplane.task_making import chosen_provider
 
@@ -270,3 +270,23 @@ def test_a_task_is_stopped_without_a_reason(lab: EcsLab) -> None:
 )
 def test_a_capacity_provider_is_chosen(strategy: list[dict[str, Any]], running: dict[str, int], chosen: str) -> None:
     assert chosen_provider(strategy, running) == chosen
+
+
+def test_a_volume_that_is_configured_at_launch(lab: EcsLab) -> None:
+    container = {"name": "app", "image": "app:1", "mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}]}
+    members = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
+    register(lab, "disk", container, volumes=[{"name": "data", "configuredAtLaunch": True}], **members)
+    volume = {"name": "data", "managedEBSVolume": {"roleArn": "arn:aws:iam::000000000000:role/r", "sizeInGiB": 10}}
+    said = {"taskDefinition": "disk", **FARGATE}
+    [task] = lab.call("RunTask", {**said, "volumeConfigurations": [volume]})["tasks"]
+    [kept] = [one for one in lab.state.tasks_of_cluster(f"{STEM}:cluster/default") if one.arn == task["taskArn"]]
+    assert [one["name"] for one in kept.volume_configurations] == ["data"]
+    found = lab.refused("RunTask", {**said, "volumeConfigurations": [{**volume, "name": "other"}]})
+    assert found.message == "The task definition has no volume 'other' that is configured at launch."
+
+
+def test_a_machine_that_is_gone_starts_nothing(lab: EcsLab) -> None:
+    [only] = machines(lab, node("a"))
+    machines(lab)
+    answer = lab.call("StartTask", {"taskDefinition": "job", "containerInstances": [only]})
+    assert answer == {"tasks": [], "failures": [{"arn": only, "reason": "INACTIVE"}]}
