@@ -192,6 +192,34 @@ def test_lines_come_in_order_until_the_container_ends(api: ApiServer, tmp_path: 
     asyncio.run(found.close())
 
 
+def test_lines_that_are_refused_are_counted(api: ApiServer, tmp_path: Path, emulator: Emulator) -> None:
+    launch = a_launch([an_app(**logged("old", **{"awslogs-create-group": "true"}))], seed=5)
+    found = shipper(api, tmp_path, f"http://127.0.0.1:{emulator.port}")
+    api.log("shop-us-east-1", f"task-{launch.task.id}", "app", b"of the first of January\n")
+    write(api, launch, "of today")
+    found.saw(a_pod(api, launch, ended(0)))
+    api.wait(lambda: (found.counts.sent, found.counts.refused) == (1, 1), timeout_s=60)
+    assert stored(emulator, launch, "old") == ["of today"]
+    asyncio.run(found.close())
+
+
+def test_those_that_wait_are_read_when_others_have_ended(api: ApiServer, tmp_path: Path, emulator: Emulator) -> None:
+    made = logged("many", **{"awslogs-create-group": "true"})
+    first, second, third = (a_launch([an_app(**made)], seed=seed) for seed in (6, 7, 8))
+    kube = Kube.load(kubeconfig=str(api.kubeconfig(tmp_path)), environ={})
+    found = LogShipper(kube, f"http://127.0.0.1:{emulator.port}", send_s=0.02, at_once=1)
+    for launch in (first, second, third):
+        write(api, launch, launch.task.id)
+        found.saw(a_pod(api, launch, running()))
+    found.gone(a_pod(api, third, running()))
+    api.wait(lambda: stored(emulator, first, "many") == [first.task.id], timeout_s=60)
+    found.saw(a_pod(api, first, ended(0)))
+    api.cut_logs()
+    api.wait(lambda: stored(emulator, second, "many") == [second.task.id], timeout_s=60)
+    assert stored(emulator, third, "many") == []
+    asyncio.run(found.close())
+
+
 def test_after_a_restart_no_line_comes_twice(api: ApiServer, tmp_path: Path, emulator: Emulator) -> None:
     launch = a_launch([an_app(**logged("two", **{"awslogs-create-group": "true"}))], seed=2)
     url = f"http://127.0.0.1:{emulator.port}"

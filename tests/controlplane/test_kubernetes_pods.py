@@ -12,6 +12,7 @@ from kecs.controlplane.kubernetes.config import PodConfig
 from kecs.controlplane.kubernetes.effective import Resolved
 from kecs.controlplane.kubernetes.networking import DYNAMIC, host_ports
 from kecs.controlplane.kubernetes.pods import manifest, pull_secrets, secret
+from kecs.controlplane.kubernetes.volumes import claims
 from kecs.controlplane.runtime import Launch
 from kecs.controlplane.task_making import TaskWish
 
@@ -380,6 +381,57 @@ def test_images_of_ecr_may_come_from_elsewhere() -> None:
     assert app_of(image=image, config=config)["image"] == "registry.local:5000/team/app:1"
     assert app_of(image="team/app:1", config=config)["image"] == "team/app:1"
     assert app_of(image=image)["image"] == image
+
+
+def test_a_services_task_says_whose_it_is() -> None:
+    arn = "arn:aws:ecs:us-east-1:000000000000:service/shop/front_1"
+    wish = TaskWish(service_arn=arn, group="service:front_1")
+    metadata = manifest(a_launch([an_app()], wish=wish), config=PodConfig(proxy_mode=""))["metadata"]
+    assert metadata["labels"]["kecs.io/ecs-service"] == "front_1"
+    assert metadata["annotations"]["kecs.io/ecs-service-arn"] == arn
+    assert "kecs.io/aws-proxy-mode" not in metadata["annotations"], "the namespace says"
+
+
+def test_a_capacity_provider_of_fargate_is_fargate() -> None:
+    wish = TaskWish(launch_type="", capacity_provider="FARGATE_SPOT")
+    pod = manifest(a_launch([an_app()], wish=wish), config=CONFIG)
+    assert env_of(pod["spec"]["containers"][0])["AWS_EXECUTION_ENV"] == "AWS_ECS_FARGATE"
+
+
+def test_a_reservation_alone_is_limited_by_the_tasks_size() -> None:
+    container = {"name": "app", "image": "b", "memoryReservation": 64}
+    (found,) = manifest(a_launch([container], memory="256"), config=PodConfig(pod_resources=False))["spec"][
+        "containers"
+    ]
+    assert found["resources"] == {"requests": {"memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+
+
+def test_access_points_and_storage_classes() -> None:
+    efs = {"fileSystemId": "fs-1", "rootDirectory": "/", "authorizationConfig": {"accessPointId": "fsap-1"}}
+    volumes = [{"name": "f", "efsVolumeConfiguration": efs}, {"name": "d", "configuredAtLaunch": True}]
+    mounts = [{"sourceVolume": "f", "containerPath": "/f"}, {"sourceVolume": "none", "containerPath": "/x"}]
+    config = PodConfig(storage_class="fast")
+    launch = a_launch([an_app(mountPoints=mounts)], volumes=volumes)
+    pod = manifest(launch, config=config)
+    valid(pod)
+    assert pod["spec"]["containers"][0]["volumeMounts"] == [
+        {"name": "v-f", "mountPath": "/f", "subPath": ".access-points/fsap-1"}
+    ]
+    assert pod["spec"]["volumes"][1]["ephemeral"]["volumeClaimTemplate"]["spec"]["storageClassName"] == "fast"
+    (claim,) = claims(launch, config)
+    valid(claim)
+    assert claim["spec"]["storageClassName"] == "fast"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"dockerSecurityOptions": ["no-new-privileges"]}, {"allowPrivilegeEscalation": False}),
+        ({"dockerSecurityOptions": ["no-new-privileges"], "privileged": True}, {"privileged": True}),
+    ],
+)
+def test_security_options(fields: Json, expected: Json) -> None:
+    assert app_of(**fields)["securityContext"] == expected
 
 
 @pytest.mark.parametrize("name", ["App_1", "a" * 80, "-x", "app"])

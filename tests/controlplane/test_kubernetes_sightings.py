@@ -252,6 +252,12 @@ def test_who_has_begun_is_not_let_begin_again() -> None:
     assert gate["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
 
 
+def test_an_annotation_that_is_not_ours_opens_nothing() -> None:
+    pod = kubelet(a_pod(*DEPENDING), app=ended(0))
+    pod["metadata"]["annotations"]["kecs.io/ecs-opened"] = "no JSON"
+    assert gates.opened(pod) == frozenset()
+
+
 def test_a_node() -> None:
     found = node(
         {

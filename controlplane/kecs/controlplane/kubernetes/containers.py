@@ -87,7 +87,9 @@ def _security_options(given: Json) -> Json:
         said = SECURITY_OPTION.fullmatch(option)
         if said and said[1]:
             found.setdefault("seLinuxOptions", {})[said[1]] = said[2]
-        elif said:
+        elif said and not given.get(
+            "privileged"
+        ):  # who is privileged has nothing left to gain: Kubernetes refuses both
             found["allowPrivilegeEscalation"] = False
     return found
 

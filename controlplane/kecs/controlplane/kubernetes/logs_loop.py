@@ -61,12 +61,19 @@ class LogShipper:
     """See the module."""
 
     def __init__(
-        self, kube: Kube, endpoint: str, *, event: Callable[..., None] = lambda *_, **__: None, send_s: float = _SEND_S
+        self,
+        kube: Kube,
+        endpoint: str,
+        *,
+        event: Callable[..., None] = lambda *_, **__: None,
+        send_s: float = _SEND_S,
+        at_once: int = FOLLOWED_MAX,
     ) -> None:
         self._kube = kube
         self._endpoint = endpoint
         self._event = event
         self._send_s = send_s
+        self._at_once = at_once
         self._clients: dict[tuple[str, str], Any] = {}
         self._tails: dict[Key, _Tail] = {}
         self._waiting: dict[Key, _Tail] = {}
@@ -119,7 +126,7 @@ class LogShipper:
         if self._sender is None:
             self._sender = threading.Thread(target=self._send_all, name="logs", daemon=True)
             self._sender.start()
-        if len(self._tails) < FOLLOWED_MAX:
+        if len(self._tails) < self._at_once:
             self._read_on_thread(key, tail)
         else:
             self._waiting[key] = tail
@@ -138,7 +145,7 @@ class LogShipper:
             last = tail.ended.is_set()
             try:
                 place = place or self._resumed(tail.destination)
-                self._follow(tail, place)
+                self._follow(tail, place, on="false" if last else "true")
             except NotFoundError:
                 break
             except (KubeError, ClientError, BotoCoreError) as error:
@@ -155,9 +162,9 @@ class LogShipper:
                 self._done.add(key)
             self._changed.notify_all()
 
-    def _follow(self, tail: _Tail, place: Place) -> None:
+    def _follow(self, tail: _Tail, place: Place, *, on: str) -> None:
         path, _, container = tail.path.partition("?container=")
-        query = {"container": container, "timestamps": "true", "follow": "true"}
+        query = {"container": container, "timestamps": "true", "follow": on}
         query |= {"sinceTime": place.since} if place.since else {}
         for line in place.fresh(_parsed(self._kube.lines(path, read_timeout_s=_READ_S, **query))):
             with self._changed:
@@ -199,7 +206,7 @@ class LogShipper:
 
     def _next(self) -> None:
         """Begin with one that waits."""
-        if self._waiting and len(self._tails) < FOLLOWED_MAX:
+        if self._waiting and len(self._tails) < self._at_once:
             key = next(iter(self._waiting))
             self._read_on_thread(key, self._waiting.pop(key))
 
@@ -234,6 +241,9 @@ def _parsed(lines: Iterator[bytes]) -> Iterator[LogLine]:
 
 
 def _refused(info: Mapping[str, int], count: int) -> int:
-    """Return how many events were refused: those before an index, and those from one on."""
-    old = max(info.get("tooOldLogEventEndIndex", 0), info.get("expiredLogEventEndIndex", 0))
+    """Return how many events were refused: up to an index, and from one on.
+
+    The index is that of the last one that is too old, as moto and what is made of it have it; AWS's is one further.
+    """
+    old = max(info.get("tooOldLogEventEndIndex", -1), info.get("expiredLogEventEndIndex", -1)) + 1
     return old + count - info.get("tooNewLogEventStartIndex", count)
