@@ -147,3 +147,16 @@ def test_one_token_runs_one_task_whoever_asks(tmp_path: Path) -> None:
         with pytest.raises(ClientError) as raised:
             crowd.ecs.run_task(**said | {"count": 1})
         assert raised.value.response["Error"]["Code"] == "ConflictException"
+
+
+def test_a_cluster_has_its_machines_once_it_is_made(tmp_path: Path) -> None:
+    with server(tmp_path) as ecs, ThreadPoolExecutor(CLIENTS) as pool:
+        crowd = Crowd.of(client(ecs), 0)
+
+        def first_task(number: int) -> list[Json]:
+            crowd.ecs.create_cluster(clusterName=f"new-{number}")
+            said = crowd.ecs.run_task(cluster=f"new-{number}", taskDefinition="stays")
+            found: list[Json] = said["failures"]
+            return found
+
+        assert list(pool.map(first_task, range(4 * CLIENTS))) == [[]] * 4 * CLIENTS

@@ -177,14 +177,14 @@ class Reconciler:
     async def _turn(self) -> None:
         """Decide about some of what is to be looked at; wait where there is nothing."""
         self._awake.clear()
-        await self._keep_up()
         now = self._clock.now()
+        if self._keep or self._keep_at <= now:
+            self._keep, self._keep_at = False, now + TICK
+            await self._decide(["keepers"], lambda _: self._kept(now), again=self._keepers_again)
         tasks = self._tasks.take(BATCH, now)
         await self._decide(tasks, lambda arns: self._lived(arns, now), again=self._tasks.at)
-        await self._keep_up()
         services = self._services.take(BATCH, now)
         await self._decide(services, lambda arns: self._scheduled(arns, now), again=self._services.at)
-        await self._keep_up()
         for arn in tasks:
             self._order(arn)
         self._counts["turns"] += 1
@@ -194,32 +194,24 @@ class Reconciler:
             times = (self._keep_at, self._tasks.next, self._services.next)
             await self._clock.wait(self._awake, min(at for at in times if at is not None))
 
-    async def _keep_up(self) -> None:
-        """Ask keepers until nothing is new to them.
-
-        That is before every other wait for the disk: a cluster that is made meanwhile waits for the same or for longer,
-        and so has its machines before its client hears of it and runs a task there.
-        """
-        while self._keep or self._keep_at <= self._clock.now():
-            now = self._clock.now()
-            self._keep, self._keep_at = False, now + TICK
-            await self._decide(["keepers"], lambda _, now=now: self._kept(now), again=self._keepers_again)
-
     async def _decide(
         self, subjects: list[str], decide: Callable[[list[str]], Changes], *, again: Callable[[str, datetime], None]
     ) -> None:
         """Keep what is decided about some; where that can't be kept, about one after the other: it may be one's fault.
 
-        Between deciding and applying nothing is awaited, so that nothing that a client was told is overwritten.
+        Between deciding and applying nothing is awaited, so that nothing that a client was told is overwritten. What is
+        new to keepers goes along: a cluster that is made meanwhile waits for the disk as long as this or longer, and so
+        has its machines before its client hears of it and runs a task there.
         """
         if not subjects:
             return
         with contextlib.suppress(ApiError):
-            if changes := decide(subjects):
+            if changes := decide(subjects) | self._news():
                 await self._store.commit(changes)
             for subject in subjects if self._faults else ():
                 self._went_well("store", subject)
             return
+        self._keep = True
         waits = []
         for subject in subjects:
             try:
@@ -231,6 +223,12 @@ class Reconciler:
                 self._went_well("store", subject)
         if len(waits) == len(subjects):  # it is the store's: what it takes back it tells, and that must not be a circle
             await self._clock.sleep_until(self._clock.now() + min(waits))
+
+    def _news(self) -> Changes:
+        if not self._keep:
+            return Changes()
+        self._keep = False
+        return self._kept(self._clock.now())
 
     def _keepers_again(self, _subject: str, when: datetime) -> None:
         self._keep_at = min(self._keep_at, when)
