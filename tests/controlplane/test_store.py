@@ -341,12 +341,8 @@ class Restarts(RuleBasedStateMachine):
     """Commits one by one and at once, and restarts between them: memory is always what the file would give."""
 
     kinds = (Cluster, Task, Service, Attribute)
-    records = st.sampled_from([filled(kind, number) for kind in kinds for number in range(6)])
-    changes = st.builds(
-        lambda puts, deletes: Changes(put=tuple(puts), delete=tuple(deletes)),
-        st.lists(records, max_size=8),
-        st.lists(records, max_size=3),
-    )
+    records: tuple[Record, ...] = tuple(filled(kind, number) for kind in kinds for number in range(6))
+    numbers = st.integers(0, len(records) - 1)
 
     @initialize(path=st.builds(lambda: Path(tempfile.mkdtemp()) / "state.db"))
     def begin(self, path: Path) -> None:
@@ -355,8 +351,15 @@ class Restarts(RuleBasedStateMachine):
         self.store = Store.open(path)
         self.model: dict[tuple[type[Record], str], Record] = {}
 
-    @rule(changes=st.lists(changes, min_size=1, max_size=6))
-    def commit(self, changes: list[Changes]) -> None:
+    @rule(
+        chosen=st.lists(st.tuples(st.lists(numbers, max_size=8), st.lists(numbers, max_size=3)), min_size=1, max_size=6)
+    )
+    def commit(self, chosen: list[tuple[list[int], list[int]]]) -> None:
+        changes = [
+            Changes(put=tuple(self.records[n] for n in put), delete=tuple(self.records[n] for n in delete))
+            for put, delete in chosen
+        ]
+
         async def work() -> None:
             await asyncio.gather(*(self.store.commit(one) for one in changes))
 
