@@ -340,7 +340,7 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, see
 class Restarts(RuleBasedStateMachine):
     """Commits one by one and at once, and restarts between them: memory is always what the file would give."""
 
-    kinds = (Cluster, Task, Service, Attribute)
+    kinds: tuple[type[Record], ...] = (Cluster, Task, Service, Attribute)
     records: tuple[Record, ...] = tuple(filled(kind, number) for kind in kinds for number in range(6))
     numbers = st.integers(0, len(records) - 1)
 
