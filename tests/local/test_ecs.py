@@ -63,6 +63,7 @@ def test_an_unmodified_program_runs_a_task(tmp_path: Path, where: str) -> None:
         ran = kecs.run(sys.executable, "-c", PROGRAM)
         assert (ran.code, ran.out) == (0, "RUNNING\n"), ran.err
         assert {"RunTask", "DescribeTasks"} <= ran.operations("ecs")
+        assert "task_status" not in ran.err
         return
     ran = kecs.run(
         sys.executable,

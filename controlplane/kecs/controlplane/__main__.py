@@ -10,18 +10,21 @@ import contextlib
 import os
 import socket
 import sys
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import uvloop
 
 from kecs.controlplane.clock import RealClock
 from kecs.controlplane.config import ControlPlaneConfig
-from kecs.controlplane.run import ControlPlane, Sockets, complain, log_lines, opened, runtime, stopping
+from kecs.controlplane.run import ControlPlane, Log, Sockets, complain, log_lines, opened, runtime, stopping
 from kecs.core.errors import ConfigError, KecsError, MachineError
 
 VARIABLE: Final = "KECS_CONTROLPLANE_CONFIG"
 _BACKLOG: Final = 4096
 _STDERR: Final = 2
+_ROUTINE: Final = frozenset({"task_status", "warned"})
+"""Events that nobody has to see who runs one command."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -33,6 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fd", type=int, help="a listening socket for the API")
     parser.add_argument("--admin-fd", type=int, help="a listening socket for the admin port")
     parser.add_argument("--log-fd", type=int, default=_STDERR, help="where events are written")
+    parser.add_argument("--log-faults", action="store_true", help="write of events only what went wrong")
     parser.add_argument("--control-fd", type=int, help="its end of file is ours")
     parser.add_argument("--ready-fd", type=int, help="gets a line once calls are answered")
     return parser.parse_args()
@@ -66,10 +70,22 @@ async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, socket
         if options.control_fd is not None:
             _follow(options.control_fd, stop)
         with opened(config) as store:
-            log = log_lines(options.log_fd)
+            log = _log(options)
             tasks_run_on = runtime(config, store, RealClock(), log)
             plane = ControlPlane(config, store, tasks_run_on, log=log)
             await plane.serve(sockets, stop, lambda: _say_ready(options.ready_fd))
+
+
+def _log(options: argparse.Namespace) -> Log:
+    log = log_lines(options.log_fd)
+    if not options.log_faults:
+        return log
+
+    def faults(event: str, facts: Mapping[str, Any]) -> None:
+        if event not in _ROUTINE:
+            log(event, facts)
+
+    return faults
 
 
 def _follow(control_fd: int, stop: asyncio.Event) -> None:

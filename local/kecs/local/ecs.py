@@ -54,7 +54,7 @@ class OnDemand:
             os.write(told, self._config.to_json().encode())
             os.lseek(told, 0, os.SEEK_SET)
             passed = [self._listener.fileno(), told]
-            words = ["--fd", str(passed[0]), "--no-admin", "--config-fd", str(told)]
+            words = ["--fd", str(passed[0]), "--no-admin", "--log-faults", "--config-fd", str(told)]
             self.child = children.start("control plane", "kecs.controlplane", words, passed)
         finally:
             os.close(told)
