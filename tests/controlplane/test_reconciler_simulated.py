@@ -124,6 +124,7 @@ def test_a_service_keeps_its_tasks_and_lets_them_go() -> None:
 
             service = f"{CLUSTER.arn.replace(':cluster/', ':service/')}/s"
             await one.until(lambda: running(one, service) == 3)
+            assert await listed(one, serviceName="s") == {task.arn for task in one.store.state.every(Task)}
             victim = next(task for task in one.store.state.tasks_of_service(service))
             await one.call("StopTask", {"task": victim.arn})
             await one.becomes("STOPPED", victim.arn)
