@@ -49,6 +49,12 @@ def vpc(lab: ServiceLab) -> dict[str, Any]:
             "InvalidParameterException",
             "A capacity provider strategy can contain a maximum of 20 capacity providers.",
         ),
+        ({"healthCheckGracePeriodSeconds": -1}, "InvalidParameterException", "healthCheckGracePeriodSeconds cannot be"),
+        (
+            {"volumeConfigurations": [{"name": "data"}]},
+            "InvalidParameterException",
+            "The task definition has no volume 'data' that is configured at launch.",
+        ),
         (
             {"launchType": "FARGATE"},
             "InvalidParameterException",
@@ -263,3 +269,25 @@ def test_fargate_takes_no_placement(lab: ServiceLab) -> None:
             member: [{"type": "random" if "Str" in member else "distinctInstance"}],
         }
         assert str(lab.api.refused("CreateService", params)) == message
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ([("FARGATE", 0, 0)], "At least one capacity provider in a capacity provider strategy must have a weight"),
+        (
+            [("FARGATE", 1, 0), ("FARGATE", 1, 0)],
+            "A capacity provider may be in a capacity provider strategy only",
+        ),
+        ([("FARGATE", 1, 1), ("FARGATE_SPOT", 1, 1)], "Only one capacity provider in a capacity provider strategy can"),
+    ],
+)
+def test_a_strategy_is_refused_as_run_task_refuses_it(
+    lab: ServiceLab, strategy: list[tuple[str, int, int]], message: str
+) -> None:
+    lab.api.call("CreateCluster", {"clusterName": "spot", "capacityProviders": ["FARGATE", "FARGATE_SPOT"]})
+    items = [{"capacityProvider": name, "weight": weight, "base": base} for name, weight, base in strategy]
+    for operation, params in (("CreateService", vpc(lab)), ("RunTask", {"taskDefinition": "app"})):
+        with pytest.raises(ApiError, match=message) as caught:
+            lab.api.call(operation, {**params, "cluster": "spot", "capacityProviderStrategy": items})
+        assert caught.value.code == "InvalidParameterException"

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from service_lab import NETWORK, TARGETS, ServiceLab
 
+from kecs.controlplane.errors import ApiError
+
 SERVED: dict[str, Any] = {"targetGroupArn": TARGETS, "containerName": "app", "containerPort": 80}
 
 
@@ -177,3 +179,15 @@ def test_what_codedeploy_is_asked_for_instead(params: dict[str, Any], message: s
     refusal = lab.api.refused("UpdateService", {"service": "web", **params})
     assert refusal.code == "InvalidParameterException"
     assert str(refusal).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"healthCheckGracePeriodSeconds": -1}, "healthCheckGracePeriodSeconds cannot be negative: -1."),
+        ({"volumeConfigurations": [{"name": "data"}]}, "The task definition has no volume 'data'"),
+    ],
+)
+def test_an_update_refuses_what_creation_refuses(lab: ServiceLab, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(ApiError, match=message):
+        lab.update(**params)

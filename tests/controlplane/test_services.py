@@ -235,7 +235,9 @@ def test_what_has_no_effect_is_said(lab: ServiceLab) -> None:
             "deploymentConfiguration": {"alarms": alarms},
             "serviceRegistries": [registry],
             "serviceConnectConfiguration": {"enabled": True},
+            "availabilityZoneRebalancing": "ENABLED",
+            "monitoring": {"metricConfigurations": []},
         },
     )
-    assert len(outcome.warnings) == 3
+    assert len(outcome.warnings) == 5
     assert outcome.body["service"]["deploymentConfiguration"]["alarms"] == alarms

@@ -1,7 +1,7 @@
 """Capacity providers: FARGATE and FARGATE_SPOT, which are there, and those that clients make. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -66,19 +66,27 @@ def strategy(state: State, cluster: Cluster, given: Iterable[Mapping[str, Any]])
         for item in given
     ]
     scope, names = Scope.of(cluster.arn), [item["capacityProvider"] for item in items]
-    kinds = {active_provider(state, scope, name).kind in FARGATE for name in names}
+    for name in names:
+        active_provider(state, scope, name)
+    check_strategy(items)
+    if not set(names) <= set(cluster.capacity_providers):
+        raise invalid(_NOT_ASSOCIATED)
+    return tuple(items)
+
+
+def check_strategy(items: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse capacity providers that can't be in one strategy. Raise InvalidParameterException."""
+    names = [item["capacityProvider"] for item in items]
     refusals = {
-        _MIXED: len(kinds) > 1,
+        _MIXED: len({name in FARGATE for name in names}) > 1,
         _TOO_MANY: len(items) > _STRATEGY_MOST,
         _TWICE: len(set(names)) < len(names),
         _BASES: sum(item["base"] > 0 for item in items) > 1,
         _WEIGHTS: bool(items) and not any(item["weight"] for item in items),
-        _NOT_ASSOCIATED: not set(names) <= set(cluster.capacity_providers),
     }
     for message, holds in refusals.items():
         if holds:
             raise invalid(message)
-    return tuple(items)
 
 
 def describe(found: CapacityProvider, *, tags: bool = True) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from kecs.controlplane import cluster_query, scheduling_limits
+from kecs.controlplane import capacity_providers, cluster_query, scheduling_limits
 from kecs.controlplane.errors import ApiError, invalid, unsupported
 from kecs.controlplane.operation import Question, Request
 from kecs.controlplane.records import Cluster, TaskDefinition
@@ -36,6 +36,8 @@ NO_EFFECT: Final[Mapping[str, str]] = {
     "alarms": "deploymentConfiguration.alarms is kept, and has no effect: alarms are not watched.",
     "serviceRegistries": "serviceRegistries are kept, and have no effect: tasks are not registered with Cloud Map.",
     "serviceConnectConfiguration": "serviceConnectConfiguration is kept, and has no effect: tasks get no proxy.",
+    "availabilityZoneRebalancing": "availabilityZoneRebalancing is kept, and has no effect: no task changes its zone.",
+    "monitoring": "monitoring has no effect: services have no metrics in CloudWatch.",
 }
 
 
@@ -58,6 +60,24 @@ def desired_count(params: Mapping[str, Any], scheduling: str) -> int | None:
         )
     if given is not None and given < 0:
         raise invalid(f"desiredCount cannot be negative: {given}.")
+    return given
+
+
+def grace_period(params: Mapping[str, Any]) -> int | None:
+    """Return a request's healthCheckGracePeriodSeconds; None where it says nothing."""
+    given: int | None = params.get("healthCheckGracePeriodSeconds")
+    if given is not None and given < 0:
+        raise invalid(f"healthCheckGracePeriodSeconds cannot be negative: {given}.")
+    return given
+
+
+def volumes(params: Mapping[str, Any], definition: TaskDefinition) -> tuple[Json, ...]:
+    """Return a request's volumeConfigurations. Raise where its definition has no such volume."""
+    given = tuple(params.get("volumeConfigurations") or ())
+    names = {one["name"] for one in definition.document.get("volumes") or () if one.get("configuredAtLaunch")}
+    for one in given:
+        if one["name"] not in names:
+            raise invalid(f"The task definition has no volume '{one['name']}' that is configured at launch.")
     return given
 
 
@@ -115,6 +135,8 @@ def warnings(params: Mapping[str, Any]) -> tuple[str, ...]:
     found += ["alarms"] if alarms.get("enable") else []
     connect = params.get("serviceConnectConfiguration") or {}
     found += ["serviceConnectConfiguration"] if connect.get("enabled") else []
+    found += ["availabilityZoneRebalancing"] if params.get("availabilityZoneRebalancing") == "ENABLED" else []
+    found += ["monitoring"] if params.get("monitoring") else []
     return tuple(NO_EFFECT[one] for one in found)
 
 
@@ -134,6 +156,7 @@ def capacity(params: Mapping[str, Any], cluster: Cluster) -> tuple[str, tuple[Js
                 f"The specified capacity provider '{one['capacityProvider']}' is not associated with the cluster. "
                 "Specify a capacity provider that is associated with the cluster and try again."
             )
+    capacity_providers.check_strategy(found)
     return (launch_type_of(found[0]["capacityProvider"]), found) if found else ("EC2", ())
 
 

@@ -81,6 +81,7 @@ def _new(request: Request, state: State, cluster: Cluster) -> tuple[Service, Tas
     balancers: tuple[Json, ...] = tuple(params.get("loadBalancers") or ())
     if definition is not None:
         balancers = service_checks.load_balancers(request, balancers, definition)
+        service_checks.volumes(params, definition)
     service = Service(
         arn=service_arn(cluster, name),
         name=name,
@@ -135,7 +136,7 @@ def _desired_count(params: Mapping[str, Any], scheduling: str, controller: str) 
 
 
 def _switches(params: Mapping[str, Any], balancers: tuple[Json, ...]) -> dict[str, Any]:
-    grace = params.get("healthCheckGracePeriodSeconds")
+    grace = service_checks.grace_period(params)
     return {
         "health_check_grace_period_s": 0 if grace is None and balancers else grace,
         "enable_ecs_managed_tags": params.get("enableECSManagedTags") or False,

@@ -115,6 +115,7 @@ def _changed(
     )
     if definition is not None and service.deployment_controller == "ECS":
         service_checks.fits(definition, launch_type, network, params.get("platformVersion") or "")
+        service_checks.volumes(params, definition)
     constraints = _said(params, "placementConstraints", service.placement_constraints)
     strategies = _said(params, "placementStrategy", service.placement_strategy)
     service_checks.placement(constraints, strategies, launch_type, service.scheduling_strategy)
@@ -176,6 +177,7 @@ def _with_switches(service: Service, params: Mapping[str, Any]) -> Service:
         "enableECSManagedTags": "enable_ecs_managed_tags",
         "propagateTags": "propagate_tags",
     }
+    service_checks.grace_period(params)
     changes: dict[str, Any] = {
         field: params[member] for member, field in fields.items() if params.get(member) is not None
     }

@@ -100,7 +100,7 @@ def _wished(request: Request, state: State) -> tuple[Cluster, TaskDefinition, Ta
             overrides=said,
             placement_constraints=tuple(params.get("placementConstraints") or ()),
             placement_strategy=tuple(params.get("placementStrategy") or ()),
-            volume_configurations=_volumes(params, definition),
+            volume_configurations=service_checks.volumes(params, definition),
             enable_execute_command=params.get("enableExecuteCommand") or False,
             tags=task_tags(tagging.from_wire(params.get("tags")), propagated, managed=managed, cluster=cluster),
         ),
@@ -117,15 +117,6 @@ def _started_by(request: Request) -> str:
     given = str(request.params.get("startedBy") or "")
     if len(given) > _STARTED_BY_MOST:
         raise invalid(f"startedBy must have at most {_STARTED_BY_MOST} characters, and has {len(given)}")
-    return given
-
-
-def _volumes(params: Mapping[str, Any], definition: TaskDefinition) -> tuple[Json, ...]:
-    given = tuple(params.get("volumeConfigurations") or ())
-    names = {one["name"] for one in definition.document.get("volumes") or () if one.get("configuredAtLaunch")}
-    for one in given:
-        if one["name"] not in names:
-            raise invalid(f"The task definition has no volume '{one['name']}' that is configured at launch.")
     return given
 
 
