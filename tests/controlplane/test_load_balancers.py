@@ -249,6 +249,18 @@ def test_tasks_of_task_sets_are_registered_where_their_set_says() -> None:
     assert list(wish.targets) == [task.arn]
 
 
+def test_what_is_of_no_deployment_and_no_task_set_waits_for_nothing(lab: ServiceLab) -> None:
+    external = {"serviceName": "sets", "desiredCount": 1, "deploymentController": {"type": "EXTERNAL"}}
+    lab.api.call("CreateService", external)
+    params = {"cluster": "default", "service": "sets", "taskDefinition": "app", "networkConfiguration": NETWORK}
+    lab.api.call("CreateTaskSet", params)
+    lab.turn("sets")
+    [task] = lab.wanted("sets")
+    lab.put(replace(task, deployment_id="ecs-svc/1"))
+    [task] = lab.wanted("sets")
+    assert load_balancers.balancers_of(lab.api.state, lab.service("sets"), task) == ()
+
+
 def test_what_has_no_address_or_no_such_container_yet_is_not_registered(lab: ServiceLab) -> None:
     first, second = lab.wanted()
     renamed = tuple(replace(one, name="other") for one in second.containers)

@@ -2,6 +2,10 @@
 
 from service_lab import ServiceLab, ids
 
+from kecs.controlplane import scheduling
+from kecs.controlplane.records import Cluster, ServiceDeployment
+from kecs.controlplane.state import Changes
+
 STEADY = "(service web) has reached a steady state."
 
 
@@ -27,3 +31,25 @@ def test_a_new_service_starts_its_tasks_and_becomes_steady() -> None:
     before = lab.turns
     lab.turn()
     assert lab.turns == before
+
+
+def test_of_a_service_whose_cluster_is_gone_nothing_is_seen() -> None:
+    lab = ServiceLab()
+    lab.create()
+    lab.api.store.apply(Changes(delete=tuple(lab.api.state.every(Cluster))))
+    assert scheduling.see(lab.api.state, lab.service()) is None
+
+
+def test_a_rollout_that_is_not_remembered_ends_all_the_same() -> None:
+    lab = ServiceLab()
+    lab.create(desired=1, deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}})
+    lab.api.store.apply(Changes(delete=tuple(lab.api.state.every(ServiceDeployment))))
+    lab.turn()
+    for _ in range(3):
+        lab.fail()
+        lab.settle(seconds=60)
+    assert lab.described()["deployments"][0]["rolloutState"] == "FAILED"
+    lab.update(forceNewDeployment=True)
+    lab.api.store.apply(Changes(delete=tuple(lab.api.state.every(ServiceDeployment))))
+    lab.steady()
+    assert lab.described()["deployments"][0]["rolloutState"] == "COMPLETED"
