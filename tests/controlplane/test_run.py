@@ -1,5 +1,10 @@
 """The control plane as a process."""
 
+import asyncio
+import contextlib
+import json
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -10,6 +15,7 @@ import pytest
 from controlplane_lab import ControlPlane, running
 
 from kecs.controlplane.config import ControlPlaneConfig
+from kecs.controlplane.run import log_lines
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +118,40 @@ def test_what_it_can_not_do_is_said(config: str, words: str) -> None:
     assert done.returncode in {1, 2}
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _fill(descriptor: int) -> None:
+    os.set_blocking(descriptor, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, b"x" * select.PIPE_BUF)
+    os.set_blocking(descriptor, True)
+
+
+def _read(descriptor: int, last: bytes) -> bytes:
+    """Read until a line has come whole."""
+    found = b""
+    while last not in found or not found.endswith(b"\n"):
+        found += os.read(descriptor, 1 << 16)
+    return found
+
+
+def test_events_wait_for_no_reader_and_are_written_when_one_comes() -> None:
+    reading, writing = os.pipe()
+    _fill(writing)
+
+    async def scene() -> bytes:
+        with log_lines(writing) as log:
+            log("internal_error", {"error": "é" * 20_000 + "the end"})
+            await asyncio.to_thread(log, "told", {"by": "a thread"})
+            return await asyncio.wait_for(asyncio.to_thread(_read, reading, b'"told"'), 60)
+
+    try:
+        lines = asyncio.run(scene()).lstrip(b"x").splitlines()
+    finally:
+        os.close(reading)
+        os.close(writing)
+    failed, told = (json.loads(line) for line in lines)
+    assert failed["event"] == "internal_error"
+    assert failed["error"].endswith("the end")
+    assert told["by"] == "a thread"

@@ -69,15 +69,14 @@ async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, socket
     async with stopping() as stop:
         if options.control_fd is not None:
             _follow(options.control_fd, stop)
-        with opened(config) as store:
-            log = _log(options)
+        with log_lines(options.log_fd) as lines, opened(config) as store:
+            log = _log(options, lines)
             tasks_run_on = runtime(config, store, RealClock(), log)
             plane = ControlPlane(config, store, tasks_run_on, log=log)
             await plane.serve(sockets, stop, lambda: _say_ready(options.ready_fd))
 
 
-def _log(options: argparse.Namespace) -> Log:
-    log = log_lines(options.log_fd)
+def _log(options: argparse.Namespace, log: Log) -> Log:
     if not options.log_faults:
         return log
 

@@ -8,9 +8,11 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +24,7 @@ from typing import Any, Final
 import uvicorn
 
 from kecs.aws.accounts import Accounts
+from kecs.calls.accesslog import LogWriter
 from kecs.controlplane import neighbours
 from kecs.controlplane.admin import Admin
 from kecs.controlplane.api import App, Told
@@ -51,16 +54,35 @@ type Sockets = tuple[socket.socket, socket.socket | None]
 type Log = Callable[[str, Mapping[str, Any]], None]
 
 
-def log_lines(descriptor: int = _LOG_FD, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Log:
-    """Return what writes events as JSON lines. A reader that went away is nobody's loss."""
+@contextlib.contextmanager
+def log_lines(descriptor: int = _LOG_FD, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[Log]:
+    """Yield what writes events as JSON lines, from any thread; nothing ever waits for who reads them."""
+    loop = asyncio.get_running_loop()
+    home = threading.get_ident()
+    writer = LogWriter(loop, descriptor)
 
     def log(event: str, facts: Mapping[str, Any]) -> None:
         moment = now().isoformat(timespec="milliseconds").removesuffix("+00:00")
-        line = json.dumps({"time": f"{moment}Z", "event": event, **facts}, default=str)
-        with contextlib.suppress(OSError):
-            os.write(descriptor, line.encode() + b"\n")
+        line = _line({"time": f"{moment}Z", "event": event, **facts})
+        if threading.get_ident() == home:
+            writer.put(line)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it the process
+                loop.call_soon_threadsafe(writer.put, line)
 
-    return log
+    try:
+        yield log
+    finally:
+        writer.close()
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    """Spell a record so that a pipe takes it whole: of what is too long, the end."""
+    while len(line := json.dumps(record, default=str).encode() + b"\n") > select.PIPE_BUF:
+        longest = max(record, key=lambda name: len(str(record[name])))
+        said = str(record[longest])
+        record[longest] = f"…{said[-(len(said) // 2) :]}"
+    return line
 
 
 class ControlPlane:
