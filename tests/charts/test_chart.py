@@ -19,6 +19,7 @@ from kecs.certs import keep, loop, serve
 from kecs.certs.requests import IMPORT_SECRET
 from kecs.controlplane.config import ControlPlaneConfig
 from kecs.controlplane.kubernetes.config import PodConfig
+from kecs.controlplane.kubernetes.names import CLUSTER_LABEL
 from kecs.core import names
 from kecs.gateway.config import GatewayConfig
 from kecs.injector.document import Document
@@ -415,6 +416,27 @@ def test_the_control_plane_is_one_and_may_what_it_does() -> None:
     assert rights(simulated, "kecs-controlplane") == set()
     template = find(simulated, "Deployment", "kecs-controlplane")["spec"]["template"]
     assert template["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_control_plane_is_kept_to_the_namespaces_of_its_clusters() -> None:
+    """Who makes pods anywhere can read any Secret by them."""
+    objects = documents(render(version="1.30.0"))
+    spec = find(objects, "ValidatingAdmissionPolicy", "kecs-controlplane")["spec"]
+    (condition,) = spec["matchConditions"]
+    account = find(objects, "ServiceAccount", "kecs-controlplane")["metadata"]
+    assert f"'system:serviceaccount:{account['namespace']}:kecs-controlplane'" in condition["expression"]
+    (validation,) = spec["validations"]
+    assert f"'{CLUSTER_LABEL}' in namespaceObject.metadata.labels" in validation["expression"]
+    covered = {resource for rule in spec["matchConstraints"]["resourceRules"] for resource in rule["resources"]}
+    changed = {
+        resource for resource, _, verb in rights(objects, "kecs-controlplane") if verb not in {"get", "list", "watch"}
+    }
+    assert changed - covered == {"namespaces"}
+    assert find(objects, "ValidatingAdmissionPolicyBinding", "kecs-controlplane")["spec"]["validationActions"] == [
+        "Deny"
+    ]
+    for others in (documents(render(version="1.29.0")), documents(render('controlplane.runtime="simulated"'))):
+        assert not [one for one in others if one["kind"].startswith("ValidatingAdmissionPolicy")]
 
 
 def test_the_state_may_have_a_volume_that_stays() -> None:
