@@ -43,8 +43,9 @@ def test_a_task_runs_on_the_simulated_runtime(plane: ControlPlane) -> None:
         family="f", containerDefinitions=[{"name": "c", "image": "busybox", "memory": 64}], networkMode="bridge"
     )
     waiter = client.get_waiter("tasks_running")
-    task = client.run_task(taskDefinition="f", launchType="EC2")["tasks"][0]["taskArn"]
-    waiter.wait(tasks=[task], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    made = client.run_task(taskDefinition="f", launchType="EC2")["tasks"][0]
+    assert made["availabilityZone"][:-1] == "us-east-1", "the request's region, not the process's own"
+    waiter.wait(tasks=[made["taskArn"]], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     assert 'kecs_controlplane_tasks{status="RUNNING"}' in plane.ask("/metrics")[1].decode()
 
 

@@ -5,7 +5,7 @@ machines.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +27,7 @@ type Json = dict[str, Any]
 _MOST: Final = 100
 _MOST_UPDATED: Final = 10
 _GONE: Final = "The machine is gone."
+_ZONE: Final = "ecs.availability-zone"
 _RESERVED_PORTS: Final = ("22", "2375", "2376", "51678", "51679")
 """What ECS keeps from tasks on its instances: ssh, Docker, the agent."""
 
@@ -75,7 +76,7 @@ def _seen(before: ContainerInstance, node: Node) -> ContainerInstance:
         before,
         agent_connected=node.ready,
         registered_resources=_resources(node.cpu, node.memory),
-        attributes=tuple({"name": name, "value": value} for name, value in sorted(node.attributes.items())),
+        attributes=tuple(_attributes(node, Scope.of(before.cluster_arn).region)),
         cordoned=node.unschedulable,
     )
     if _is_gone(before):
@@ -83,6 +84,13 @@ def _seen(before: ContainerInstance, node: Node) -> ContainerInstance:
     if node.unschedulable != before.cordoned:
         after = replace(after, status="DRAINING" if node.unschedulable else "ACTIVE")
     return after if after == before else replace(after, version=before.version + 1)
+
+
+def _attributes(node: Node, region: str) -> Iterator[Json]:
+    """Yield what a machine says of itself; of a zone that is no more than a letter, the one of the cluster's region."""
+    for name, value in sorted(node.attributes.items()):
+        is_letter = name == _ZONE and len(value) == 1
+        yield {"name": name, "value": f"{region}{value}" if is_letter else value}
 
 
 def _lost(before: ContainerInstance, now: datetime) -> ContainerInstance:

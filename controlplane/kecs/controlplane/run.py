@@ -38,7 +38,7 @@ from kecs.controlplane.ids import RandomIds
 from kecs.controlplane.metrics import CallTally, Measured, census, render
 from kecs.controlplane.reconciler import Keeper, Keeping, Reconciler, launches
 from kecs.controlplane.runtime import Runtime
-from kecs.controlplane.simulated import SimulatedRuntime, nodes
+from kecs.controlplane.simulated import SimulatedRuntime
 from kecs.controlplane.state import Changes
 from kecs.controlplane.store import Store
 from kecs.controlplane.targets import Targets
@@ -286,15 +286,15 @@ def opened(config: ControlPlaneConfig) -> Store:
     return Store.open(config.data)
 
 
-def simulated(config: ControlPlaneConfig, store: Store, clock: Clock) -> Runtime:
+def simulated(store: Store, clock: Clock) -> Runtime:
     """Return the runtime without a cluster."""
-    return SimulatedRuntime(clock, known=partial(launches, store.state), machines=nodes(config.region))
+    return SimulatedRuntime(clock, known=partial(launches, store.state))
 
 
 def runtime(config: ControlPlaneConfig, store: Store, clock: Clock, log: Log) -> Runtime:
     """Return what tasks run on. Raise ConfigError where that is to be a cluster, and none is known."""
     if kind_of(config.runtime, config.kubeconfig, os.environ) is RuntimeKind.SIMULATED:
-        return simulated(config, store, clock)
+        return simulated(store, clock)
     from kecs.controlplane.kubernetes.run import connected  # noqa: PLC0415 - boto3 and kubernetes take half a second
 
     return connected(kubeconfig=config.kubeconfig, emulator=config.emulator, pods=config.pods, log=log)
