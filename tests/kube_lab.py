@@ -327,7 +327,8 @@ def _selected(body: Json, query: dict[str, str]) -> bool:
     labels = metadata.get("labels") or {}
     for selector in filter(None, query.get("labelSelector", "").split(",")):
         name, equals, value = selector.replace("==", "=").partition("=")
-        if labels.get(name) != value if equals else name not in labels:
+        there = labels.get(name) == value if equals else name.lstrip("!") in labels
+        if there is name.startswith("!"):
             return False
     return True
 

@@ -41,6 +41,7 @@ def test_texts_become_values() -> None:
     [
         ({"proxy": "sidecar"}, "pods has no proxy"),
         ({"proxy_mode": "always"}, "proxy_mode is 'always'"),
+        ({"instance": "No Label"}, "instance is 'No Label'"),
         ({"pod_resources": "yes"}, "pods.pod_resources is 'yes'"),
         ({"sidecar_memory_mib": "64Mi"}, "pods.sidecar_memory_mib is '64Mi'"),
         ({"registries": "x"}, "pods.registries is 'x'"),

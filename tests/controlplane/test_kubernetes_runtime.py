@@ -102,12 +102,13 @@ async def a_lab(
     tmp_path: Path,
     *,
     resolver: Fetched | None = None,
+    instance: str = "",
     now: Callable[[], datetime] = lambda: NOW,
     watch_s: int = 300,
 ) -> AsyncIterator[Lab]:
     runtime = KubernetesRuntime(
         Kube.load(kubeconfig=str(api.kubeconfig(tmp_path)), environ={}),
-        config=PodConfig(),
+        config=PodConfig(instance=instance),
         resolver=resolver or Fetched(),
         now=now,
         watch_s=watch_s,
@@ -173,6 +174,22 @@ def test_a_task_that_was_launched_before_the_restart_is_found_again(api: ApiServ
     api.remove("pods", f"task-{ended_since.task.id}", WHERE)
     asyncio.run(after())
     assert len([key for key in api.objects if key[0] == "pods"]) == 1
+
+
+@pytest.mark.parametrize(("mine", "other"), [("", "server-1"), ("server-1", ""), ("server-1", "server-2")])
+def test_tasks_of_another_control_plane_are_not_seen(api: ApiServer, tmp_path: Path, mine: str, other: str) -> None:
+    ours, theirs = a_launch([an_app()]), a_launch([an_app()], seed=2)
+
+    async def play() -> None:
+        async with a_lab(api, tmp_path, instance=other) as lab:
+            await lab.runtime.launch(theirs)
+        async with a_lab(api, tmp_path, instance=mine) as lab:
+            await lab.runtime.launch(ours)
+        async with a_lab(api, tmp_path, instance=mine) as lab:
+            await lab.resynced()
+            assert [one.task_arn for one in lab.told if isinstance(one, Sighting)] == [ours.task.arn]
+
+    asyncio.run(play())
 
 
 def test_an_end_is_told_with_its_code_and_then_that_nothing_is_left(api: ApiServer, tmp_path: Path) -> None:

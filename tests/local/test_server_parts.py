@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from kecs.controlplane.config import RuntimeKind
+from kecs.controlplane.kubernetes.config import PodConfig
 from kecs.core.errors import MachineError, UsageError
 from kecs.core.settings import LogLevel
 from kecs.core.settings_loading import load
 from kecs.core.settings_sources import File, Flag
 from kecs.emulator.backend import Backend
 from kecs.local import ports
+from kecs.local.server import instance
 from kecs.local.server_options import ServerOptions, data_directory
 from kecs.local.server_screen import Screen, screen
 
@@ -46,20 +48,20 @@ def test_every_part_is_told_who_the_others_are() -> None:
     options = ServerOptions.of(loaded, HOME)
     emulator = Backend(scheme="http", host="127.0.0.1", port=4510)
     gateway = Backend(scheme="http", host="127.0.0.1", port=4566)
-    plane = options.controlplane(emulator, gateway)
+    plane = options.controlplane(emulator, gateway, "server-1")
     assert (plane.data, plane.emulator, plane.gateway) == (
         "/state/state.duckdb",
         "http://127.0.0.1:4510",
         "http://127.0.0.1:4566",
     )
-    assert plane.pods == {"proxy_mode": "disabled"}
+    assert plane.pods == {"instance": "server-1", "proxy_mode": "disabled"}
     assert plane.sources["data"] == "--data-dir"
     assert plane.sources["region"] == "default"
     told = options.gateway(emulator, "embedded", Backend(scheme="http", host="127.0.0.1", port=8080))
     assert (told.backend_port, told.controlplane_port, told.relay.requests_max) == (4510, 8080, 7)
     alone = options.gateway(None, "generic", Backend(scheme="http", host="127.0.0.1", port=8080))
     assert (alone.backend_host, alone.controlplane_port) == ("", 8080)
-    assert options.controlplane(None, gateway).emulator == ""
+    assert options.controlplane(None, gateway, "server-1").emulator == ""
 
 
 @pytest.mark.parametrize(
@@ -128,3 +130,10 @@ def test_an_address_that_is_not_ours_is_refused(host: str, kind: type[Exception]
 def test_every_address_of_both_families() -> None:
     with ports.listen("::", 0, flag="--port", what="x") as sock:
         assert sock.getsockname()[1]
+
+
+def test_a_state_has_one_name_among_the_control_planes_of_a_cluster(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    found = instance(tmp_path)
+    assert instance(tmp_path) == found != instance(tmp_path / "other")
+    assert PodConfig(instance=found).instance == found

@@ -5,6 +5,7 @@ not free costs nothing but a sentence.
 """
 
 import os
+import secrets
 import select
 import signal
 import socket
@@ -28,6 +29,7 @@ from kecs.local.server_screen import Screen, screen
 from kecs.local.summary import Record
 
 _START_S: Final = 60.0
+_INSTANCE: Final = "instance"
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LOOK_S: Final = 1.0
@@ -97,6 +99,19 @@ def _have(directory: Path) -> None:
         raise MachineError(f"{directory} can't be made: {reason}", hint="name another with --data-dir") from error
 
 
+def instance(directory: Path) -> str:
+    """Return the name of the control plane whose state is in a directory: the same as long as the state is there."""
+    path = directory / _INSTANCE
+    try:
+        if found := path.read_text(encoding="utf-8").strip():
+            return found
+    except FileNotFoundError:
+        pass
+    made = f"server-{secrets.token_hex(6)}"
+    path.write_text(f"{made}\n", encoding="utf-8")
+    return made
+
+
 def _shows(level: LogLevel) -> Callable[[Record], bool]:
     """Return what tells which records a person sees: calls, and what went wrong."""
     if level is LogLevel.DEBUG:
@@ -150,7 +165,7 @@ def _address(sock: socket.socket) -> Backend:
 def _controlplane(
     stack: ExitStack, options: ServerOptions, sockets: _Sockets, emulator: Backend | None, telling: int
 ) -> Child:
-    config = _told(options.controlplane(emulator, _address(sockets.gateway)).to_json())
+    config = _told(options.controlplane(emulator, _address(sockets.gateway), instance(options.directory)).to_json())
     passed = {
         "--fd": sockets.api.fileno(),
         "--admin-fd": sockets.admin.fileno(),

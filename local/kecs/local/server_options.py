@@ -86,8 +86,8 @@ class ServerOptions:
             sources={name: str(loaded.origin(path)) for name, path in _SOURCES.items()},
         )
 
-    def controlplane(self, emulator: Backend | None, gateway: Backend) -> ControlPlaneConfig:
-        """Return what the control plane is told."""
+    def controlplane(self, emulator: Backend | None, gateway: Backend, instance: str) -> ControlPlaneConfig:
+        """Return what the control plane is told; `instance` tells its tasks from those of others in a cluster."""
         return ControlPlaneConfig(
             data=str(self.directory / _STATE),
             runtime=self.runtime,
@@ -99,7 +99,7 @@ class ServerOptions:
             gateway=str(gateway),
             history_hours=self.history_hours,
             drain_timeout_s=_DRAIN_S,
-            pods=self.pods,
+            pods={"instance": instance, **self.pods},
             sources=self.sources,
         )
 

@@ -1,11 +1,13 @@
 """What the operator says about how tasks run on a cluster."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
 from kecs.core.errors import ConfigError
 
+_INSTANCE: Final = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?")
 _MODES: Final = ("sidecar", "environment", "auto", "disabled", "")
 
 
@@ -13,6 +15,8 @@ _MODES: Final = ("sidecar", "environment", "auto", "disabled", "")
 class PodConfig:
     """See the module. The defaults fit a cluster that has the injector."""
 
+    instance: str = ""
+    """Which control plane of the cluster this is; empty: the one that is the cluster's own."""
     proxy_mode: str = "sidecar"
     """How tasks reach AWS: a value of `kecs.io/aws-proxy-mode`; empty leaves it to the namespace."""
     pod_resources: bool = True
@@ -35,6 +39,10 @@ class PodConfig:
     def __post_init__(self) -> None:
         if self.proxy_mode not in _MODES:
             raise ConfigError(f"proxy_mode is {self.proxy_mode!r}", hint=f"one of {', '.join(filter(None, _MODES))}")
+        if not _INSTANCE.fullmatch(self.instance):
+            raise ConfigError(
+                f"instance is {self.instance!r}", hint="lower-case letters, digits, hyphens: 63 at most"
+            )
         if min(self.sidecar_memory_mib, self.sidecar_cpu_units) < 0:
             raise ConfigError("what the proxy may take is negative", hint="0 or more")
 

@@ -5,7 +5,10 @@ import re
 from typing import Final
 
 TASK_LABEL: Final = "kecs.io/ecs-task-id"
-"""The task's id. Every pod that has it is ours; no other is looked at."""
+"""The task's id. Every pod that has it is a task; no other is looked at."""
+PLANE_LABEL: Final = "kecs.io/ecs-control-plane"
+"""Whose task it is where several control planes share a cluster. One that knows no record of a task removes its pod:
+it must see none of another's."""
 CLUSTER_LABEL: Final = "kecs.io/ecs-cluster"
 SERVICE_LABEL: Final = "kecs.io/ecs-service"
 FAMILY_LABEL: Final = "kecs.io/ecs-family"

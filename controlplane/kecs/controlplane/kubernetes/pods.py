@@ -25,6 +25,7 @@ from kecs.controlplane.kubernetes.names import (
     GROUP_LABEL,
     MANAGED_LABEL,
     MANAGED_VALUE,
+    PLANE_LABEL,
     SERVICE_ANNOTATION,
     SERVICE_LABEL,
     TASK_LABEL,
@@ -57,7 +58,7 @@ def manifest(
         "metadata": {
             "name": pod_name(launch.task.id),
             "namespace": namespace_of(launch.cluster.arn),
-            "labels": _labels(launch),
+            "labels": _labels(launch, config),
             "annotations": _annotations(launch, running, config),
         },
         "spec": _spec(launch, running, config, resolved, chosen or {}),
@@ -70,7 +71,7 @@ def takes_resources(version: Mapping[str, Any]) -> bool:
     return tuple(int(number or 0) for number in numbers) >= _POD_RESOURCES
 
 
-def _labels(launch: Launch) -> dict[str, str]:
+def _labels(launch: Launch, config: PodConfig) -> dict[str, str]:
     task = launch.task
     labels = {
         MANAGED_LABEL: MANAGED_VALUE,
@@ -79,6 +80,8 @@ def _labels(launch: Launch) -> dict[str, str]:
         FAMILY_LABEL: label_value(launch.definition.family),
         GROUP_LABEL: label_value(task.group),
     }
+    if config.instance:
+        labels[PLANE_LABEL] = config.instance
     if task.service_arn:
         labels[SERVICE_LABEL] = label_value(task.service_arn.rpartition("/")[2])
     if launch.definition.network_mode == "none":

@@ -17,7 +17,7 @@ from kecs.certs.kube import ConflictError, Kube, KubeError, NotFoundError, Patch
 from kecs.controlplane.kubernetes import gates, networking, pods, volumes
 from kecs.controlplane.kubernetes.config import PodConfig
 from kecs.controlplane.kubernetes.effective import Resolved, containers
-from kecs.controlplane.kubernetes.names import TASK_LABEL, pod_name
+from kecs.controlplane.kubernetes.names import PLANE_LABEL, TASK_LABEL, pod_name
 from kecs.controlplane.kubernetes.namespaces import namespace, namespace_of
 from kecs.controlplane.kubernetes.nodes import node
 from kecs.controlplane.kubernetes.placement import ExpressionError
@@ -245,11 +245,16 @@ class KubernetesRuntime:
                 "/api/v1/pods",
                 listed=on_loop(self._listed),
                 changed=on_loop(self._changed),
-                query={"labelSelector": TASK_LABEL},
+                query={"labelSelector": f"{TASK_LABEL},{self._whose()}"},
             ),
         )
         for one in self._watches:
             one.start()
+
+    def _whose(self) -> str:
+        """Return what selects the pods of this control plane among those of all."""
+        instance = self._config.instance
+        return f"{PLANE_LABEL}={instance}" if instance else f"!{PLANE_LABEL}"
 
     def _failed(self, why: str) -> None:
         self.failure = why
