@@ -116,7 +116,9 @@ class Server(Endpoint):
         os.close(told)
         os.close(theirs)
         try:
-            assert os.read(ready, 64), (self.folder / "server.log").read_text()
+            if not os.read(ready, 64):
+                code = self.process.wait(PATIENCE_S)
+                raise AssertionError(f"it has ended with {code}: {(self.folder / 'server.log').read_text()}")
         finally:
             os.close(ready)
 
