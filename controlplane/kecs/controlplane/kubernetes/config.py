@@ -40,9 +40,7 @@ class PodConfig:
         if self.proxy_mode not in _MODES:
             raise ConfigError(f"proxy_mode is {self.proxy_mode!r}", hint=f"one of {', '.join(filter(None, _MODES))}")
         if not _INSTANCE.fullmatch(self.instance):
-            raise ConfigError(
-                f"instance is {self.instance!r}", hint="lower-case letters, digits, hyphens: 63 at most"
-            )
+            raise ConfigError(f"instance is {self.instance!r}", hint="lower-case letters, digits, hyphens: 63 at most")
         if min(self.sidecar_memory_mib, self.sidecar_cpu_units) < 0:
             raise ConfigError("what the proxy may take is negative", hint="0 or more")
 
