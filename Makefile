@@ -3,7 +3,7 @@ VENV_PYTHON := .venv/bin/python
 # Most tests wait for processes: two at a time take little more than half as long, on two cores as well.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-matrix test-localstack test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation bench-classification kill soak fuzz test-suite bench-sqs bench-ecs clean
+.PHONY: help setup demo test test-matrix test-localstack test-hosts check format generate golden lock images e2e bench bench-quick bench-rotation bench-classification kill soak fuzz test-suite bench-sqs bench-ecs crowd clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ bench-sqs: setup  ## CPU of SQS calls while a queue gets deeper; writes docs/per
 
 bench-ecs: setup  ## CPU of ECS calls while the control plane's state gets larger; writes docs/performance/controlplane.md
 	nice -n 5 $(VENV_PYTHON) benchmarks/controlplane_store.py --page docs/performance/controlplane.md
+
+crowd: setup  ## fifty ECS clients at once for a minute: nothing lost, counts right, events in order
+	KECS_CROWD_S=$(or $(SECONDS),60) $(VENV_PYTHON) -m pytest -q -p no:xdist tests/clients/test_ecs_crowd.py
 
 fuzz: setup  ## parsers of client bytes, guided by coverage, SECONDS each
 	$(VENV_PYTHON) tests/fuzz/run.py --seconds $(or $(SECONDS),60)
