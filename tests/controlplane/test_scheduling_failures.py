@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from service_lab import ServiceLab, ids
+from service_lab import NETWORK, ServiceLab, ids
 
 from kecs.controlplane import scheduling_limits
 from kecs.controlplane.records.tasks import Health, StopCode, TaskStatus
@@ -86,6 +86,27 @@ def test_a_bad_image_trips_the_breaker_and_the_service_rolls_back() -> None:
     assert rollout["deploymentCircuitBreaker"] == {"status": "TRIGGERED", "failureCount": 4, "threshold": 3}
     assert rollout["rollback"]["serviceRevisionArn"] == first["targetServiceRevision"]["arn"]
     assert first["status"] == "SUCCESSFUL"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "after"),
+    [("1.3.0", "1.4.0", "1.3.0"), ("LATEST", "1.3.0", "1.4.0"), ("LATEST", None, "LATEST")],
+)
+def test_a_rollback_brings_the_platform_version_back(first: str, second: str | None, after: str) -> None:
+    lab = ServiceLab()
+    for _ in range(2):
+        definition: dict[str, Any] = {"family": "f", "containerDefinitions": [{"name": "app", "image": "app:1"}]}
+        definition |= {"cpu": "256", "memory": "512", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"]}
+        lab.api.call("RegisterTaskDefinition", definition)
+    fargate: dict[str, Any] = {"launchType": "FARGATE", "networkConfiguration": NETWORK, "taskDefinition": "f:1"}
+    lab.create(**fargate, platformVersion=first, deploymentConfiguration=BREAKER)
+    lab.steady()
+    lab.update(taskDefinition="f:2", **({"platformVersion": second} if second else {}))
+    lab.turn()
+    fail_until_rolled_back(lab)
+    found = lab.described()
+    assert (found["taskDefinition"][-3:], found["platformVersion"]) == ("f:1", after)
+    assert found["deployments"][0]["platformVersion"] == ("1.4.0" if after == "LATEST" else after)
 
 
 def test_a_failed_deployment_with_tasks_is_there_as_failed_until_they_are_gone() -> None:

@@ -160,12 +160,15 @@ def _revision(service: Service, definition: TaskDefinition, *, now: datetime, id
 def _restored(service: Service, revision: ServiceRevision) -> Service:
     """Return a service as it was at a revision; counts, tags and percentages stay."""
     was = revision.document
+    version = was.get("platformVersion", "")
+    is_same = version == platform_version(service.launch_type, service.platform_version)
     further = {name: value for name, value in service.further.items() if name not in FURTHER}
     return replace(
         service,
         definition_arn=was["taskDefinition"],
         launch_type=was.get("launchType") or "",
         capacity_provider_strategy=tuple(was.get("capacityProviderStrategy") or ()),
+        platform_version=service.platform_version if is_same else version,  # LATEST stays what the service says
         load_balancers=tuple(was.get("loadBalancers") or ()),
         service_registries=tuple(was.get("serviceRegistries") or ()),
         network=was.get("networkConfiguration"),
