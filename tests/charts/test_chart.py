@@ -357,6 +357,7 @@ def test_what_the_schema_refuses(value: str, place: str) -> None:
         pytest.param((), "the embedded emulator (moto; its state is in memory), at", id="embedded"),
         pytest.param((), "helm test kecs -n kecs-system", id="next command"),
         pytest.param((), "port-forward service/kecs-gateway 4566", id="the gateway"),
+        pytest.param((), "the next one forgets it, and ends the tasks", id="a state that goes"),
         pytest.param((), "kecs.io/aws-proxy-mode: sidecar", id="what a user writes"),
         pytest.param(("localstack.enabled=true",), "LocalStack, at", id="LocalStack"),
         pytest.param(
@@ -375,6 +376,12 @@ def test_notes(values: tuple[str, ...], sentence: str) -> None:
     notes = result.stdout.partition("\nNOTES:\n")[2]
     assert sentence in notes
     assert ("exit with 55" in notes) is ("sha256" in "".join(values))
+
+
+def test_notes_warn_of_no_loss_where_there_is_none() -> None:
+    kept = run_helm("install", "kecs", str(CHART), "--dry-run=client", "--set", "controlplane.persistence.enabled=true")
+    assert "kecs proxy check" in kept.stdout
+    assert "forgets" not in kept.stdout.partition("\nNOTES:\n")[2]
 
 
 @per_values

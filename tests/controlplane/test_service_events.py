@@ -12,6 +12,14 @@ TASK = "0123456789abcdef0123456789abcdef"
 GROUP = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/0123456789abcdef"
 
 
+def test_a_message_names_a_hundred_tasks_at_most() -> None:
+    tasks = [f"{number:032x}" for number in range(250)]
+    groups = list(events.groups(tasks))
+    assert [len(group) for group in groups] == [100, 100, 50]
+    assert [one for group in groups for one in group] == tasks
+    assert list(events.groups([])) == []
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [

@@ -33,6 +33,7 @@ def vpc(lab: ServiceLab) -> dict[str, Any]:
         ({"taskDefinition": "none"}, "ClientException", "TaskDefinition not found."),
         ({"desiredCount": None}, "InvalidParameterException", "desiredCount must be specified"),
         ({"desiredCount": -1}, "InvalidParameterException", "desiredCount cannot be negative: -1."),
+        ({"desiredCount": 5001}, "InvalidParameterException", "desiredCount cannot be greater than 5000: 5001."),
         ({"cluster": "none"}, "ClusterNotFoundException", "Cluster not found."),
         (
             {"launchType": "EC2", "capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},

@@ -1,8 +1,9 @@
 """What a service's history says, in AWS's words. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Any, Final
 
 from kecs.controlplane.operation import Ids
@@ -10,6 +11,7 @@ from kecs.controlplane.records import Service
 from kecs.controlplane.records.services import Event
 
 KEPT: Final = 100
+_NAMED_MAX: Final = 100
 AGAIN: Final = timedelta(hours=6)
 """After this a message whose cause lasts is told once more, as AWS's page on service events says."""
 
@@ -17,6 +19,11 @@ AGAIN: Final = timedelta(hours=6)
 def listed(tasks: Iterable[str]) -> str:
     """Return tasks as messages name them, by their ids."""
     return " ".join(f"(task {one})" for one in tasks)
+
+
+def groups(tasks: list[str]) -> Iterator[list[str]]:
+    """Part tasks as messages name them, a hundred at most: histories are kept, and read whole."""
+    yield from (list(group) for group in batched(tasks, _NAMED_MAX))
 
 
 def started(tasks: list[str]) -> str:

@@ -167,7 +167,8 @@ class Draft:
         if not made:
             return []
         self._change(*made)
-        self.tell(events.started([one.id for one in made]), task_set=task_set)
+        for group in events.groups([one.id for one in made]):
+            self.tell(events.started(group), task_set=task_set)
         return made
 
     def _placed(self, task: Task, definition: TaskDefinition) -> Task | None:
@@ -193,8 +194,8 @@ class Draft:
             reason = self._why(task, task_set)
             self._change(lifecycle.stop(task, StopCode.SERVICE_SCHEDULER_INITIATED, reason, self.now))
             ids.append(task.id)
-        if ids:
-            self.tell(events.stopped(ids), task_set=task_set)
+        for group in events.groups(ids):
+            self.tell(events.stopped(group), task_set=task_set)
 
     def _why(self, task: Task, task_set: str) -> str:
         """Return why a task is stopped, and tell of it where it is for its health."""

@@ -17,6 +17,8 @@ TARGET_GROUP: Final = "target_group"
 """The kind of question that a target group's ARN is asked with: see `load_balancers.TargetGroup`."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _FARGATE: Final = "FARGATE"
+_DESIRED_MAX: Final = 5000
+"""AWS's quota of tasks of a service."""
 _DEFAULTS: Final[Mapping[str, Json]] = {
     "ECS": {
         "deploymentCircuitBreaker": {"enable": False, "rollback": False},
@@ -60,6 +62,8 @@ def desired_count(params: Mapping[str, Any], scheduling: str) -> int | None:
         )
     if given is not None and given < 0:
         raise invalid(f"desiredCount cannot be negative: {given}.")
+    if given is not None and given > _DESIRED_MAX:
+        raise invalid(f"desiredCount cannot be greater than {_DESIRED_MAX}: {given}.")
     return given
 
 
