@@ -138,7 +138,9 @@ def test_another_takes_over_in_the_middle_of_a_rotation(lab: Cluster, replicas: 
     lab.stop_pod("old")
     lab.ask("b", "rotate")  # instead of waiting until pods are looked at again
     lab.api.wait(lambda: not lab.pending)
-    assert (lab.report.stage, lab.authority.generation, lab.authority.phase) == (Stage.DONE, 2, Phase.STABLE)
+    assert (lab.report.stage, lab.authority.phase) == (Stage.DONE, Phase.STABLE)
+    # who took over may have looked at pods before "b" was asked, which then is another rotation
+    assert lab.authority.generation in {2, 3}
 
 
 def waiting(lab: Cluster) -> bool:
