@@ -43,7 +43,8 @@ class Plane:
             "runtime": "kubernetes",
             "kubeconfig": os.environ["KUBECONFIG"],
             "emulator": f"http://127.0.0.1:{emulator}",
-            "pods": {"proxy_mode": "disabled", "image_pull_policy": "IfNotPresent", **pods},
+            # the chart's own control plane may be there: each looks after its own pods alone
+            "pods": {"proxy_mode": "disabled", "image_pull_policy": "IfNotPresent", "instance": "e2e", **pods},
         }
         self._process: subprocess.Popen[bytes] | None = None
         self.ecs: Any = ecs_client(f"http://127.0.0.1:{self._port}")

@@ -135,7 +135,8 @@ def test_the_emulator_goes_and_comes_back(load: Load) -> None:
     kubectl("-n", SYSTEM, "scale", "deployment/kecs-emulator", "--replicas=0")
     wait_for("failing calls", lambda: load.failed() > 0)
     (last, *_) = [count["last"] for count in load.counts() if count["last"]]
-    assert "503" in str(last) or "ServiceUnavailable" in str(last), last
+    # 502 where the call was under way when its emulator ended
+    assert any(word in str(last) for word in ("503", "ServiceUnavailable", "502", "BadGateway")), last
     kubectl("-n", SYSTEM, "scale", "deployment/kecs-emulator", "--replicas=1")
     Space(SYSTEM).rolled_out("kecs-emulator")
     load.goes_on()
