@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from e2e_lab import container_names, get, kubectl, wait_for
+from e2e_lab import SYSTEM, container_names, get, kubectl, wait_for
 from ecs_process_lab import Plane, program
 from emulator_lab import running as emulating
 
@@ -73,6 +73,30 @@ def test_a_task_knows_itself_and_reaches_aws_with_its_role(plane: Plane, network
     task = plane.stopped(arn)
     assert {one["name"]: one["exitCode"] for one in task["containers"]}["app"] == 0
     assert task["stopCode"] == "UserInitiated"
+
+
+@pytest.mark.usefixtures("plane")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("-n", SYSTEM, "create", "secret", "generic", "more"), id="a Secret beside the root's"),
+        pytest.param(("-n", "default", "run", "more", "--image=more"), id="a pod elsewhere"),
+    ],
+)
+def test_the_charts_control_plane_is_kept_to_the_namespaces_of_its_clusters(arguments: tuple[str, ...]) -> None:
+    account = f"--as=system:serviceaccount:{SYSTEM}:kecs-controlplane"
+    assert "lacks the label kecs.io/ecs-cluster" in kubectl(account, *arguments, "--dry-run=server", fails=True)
+
+
+@pytest.mark.usefixtures("plane")
+def test_the_charts_control_plane_may_what_tasks_need_where_a_cluster_is() -> None:
+    kubectl("create", "namespace", "e2e-ecs-cluster")
+    try:
+        kubectl("label", "namespace", "e2e-ecs-cluster", "kecs.io/ecs-cluster=any")
+        account = f"--as=system:serviceaccount:{SYSTEM}:kecs-controlplane"
+        kubectl(account, "-n", "e2e-ecs-cluster", "create", "secret", "generic", "more", "--dry-run=server")
+    finally:
+        kubectl("delete", "namespace", "e2e-ecs-cluster", "--wait=false")
 
 
 def _line(pod: str) -> str:
