@@ -41,8 +41,8 @@ PRINCIPAL = "arn:aws:iam::000000000000:root"
 class FakeIds:
     """Ids that count: 00…01, 00…02."""
 
-    def __init__(self) -> None:
-        self._last = 0
+    def __init__(self, last: int = 0) -> None:
+        self._last = last
 
     def _next(self) -> int:
         self._last += 1

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import kubernetes_validate
+from ecs_lab import FakeIds
 
 from kecs.controlplane.definitions_document import normalised
 from kecs.controlplane.records import Cluster, Service, TaskDefinition
@@ -23,26 +24,6 @@ type Json = dict[str, Any]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STEM = "arn:aws:ecs:us-east-1:000000000000"
 VERSIONS = ("1.34", "1.29")
-
-
-class Ids:
-    """Ids that count from a seed."""
-
-    def __init__(self, seed: int = 0) -> None:
-        self._last = seed * 1000
-
-    def _next(self) -> int:
-        self._last += 1
-        return self._last
-
-    def hex32(self) -> str:
-        return f"{self._next():032x}"
-
-    def uuid(self) -> str:
-        return f"00000000-0000-4000-8000-{self._next():012x}"
-
-    def digits19(self) -> str:
-        return f"{10**18 + self._next()}"
 
 
 def a_definition(containers: Sequence[Mapping[str, Any]], **document: Any) -> TaskDefinition:
@@ -65,7 +46,7 @@ def a_launch(
     """Make a task that is to run."""
     definition = a_definition(containers, **document)
     found = Cluster(arn=f"{STEM}:cluster/{cluster}", name=cluster, created_at=NOW)
-    task = new_task(cluster=found, definition=definition, wish=wish or TaskWish(), now=NOW, ids=Ids(seed))
+    task = new_task(cluster=found, definition=definition, wish=wish or TaskWish(), now=NOW, ids=FakeIds(seed * 1000))
     return Launch(task=task, definition=definition, cluster=found, service=service)
 
 

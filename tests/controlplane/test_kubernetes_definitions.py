@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from ecs_lab import EcsLab
+from ecs_lab import EcsLab, FakeIds
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from kubernetes_lab import NOW, VERSIONS, Ids, valid
+from kubernetes_lab import NOW, VERSIONS, valid
 
 from kecs.controlplane.errors import ApiError
 from kecs.controlplane.kubernetes.config import PodConfig
@@ -147,7 +147,7 @@ def test_a_definition_that_is_taken_becomes_a_pod_that_is(request: Json, launch_
     assert definition is not None
     cluster = Cluster(arn="arn:aws:ecs:us-east-1:000000000000:cluster/Any_1", name="Any_1", created_at=NOW)
     wish = TaskWish(launch_type=launch_type)
-    task = new_task(cluster=cluster, definition=definition, wish=wish, now=NOW, ids=Ids())
+    task = new_task(cluster=cluster, definition=definition, wish=wish, now=NOW, ids=FakeIds())
     launch = Launch(task=task, definition=definition, cluster=cluster)
     for version, whole in zip(VERSIONS, (True, False), strict=True):
         check(launch, version, PodConfig(proxy_mode=proxy, pod_resources=whole))

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import uvloop
 
+from kecs.calls.listening import listening
 from kecs.controlplane.clock import RealClock
 from kecs.controlplane.config import ControlPlaneConfig
 from kecs.controlplane.run import ControlPlane, Log, Sockets, complain, log_lines, opened, runtime, stopping
-from kecs.core.errors import ConfigError, KecsError, MachineError
+from kecs.core.errors import KecsError
 
 VARIABLE: Final = "KECS_CONTROLPLANE_CONFIG"
-_BACKLOG: Final = 4096
 _STDERR: Final = 2
 _ROUTINE: Final = frozenset({"task_status", "warned"})
 """Events that nobody has to see who runs one command."""
@@ -50,19 +50,10 @@ def _config(descriptor: int | None) -> ControlPlaneConfig:
 
 
 def _listener(descriptor: int | None, address: str) -> socket.socket:
-    """Listen on HOST:PORT; `*` is every address of every family that there is."""
+    """Return the socket that was handed over, or listen on HOST:PORT."""
     if descriptor is not None:
         return socket.socket(fileno=descriptor)
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        raise ConfigError(f"{address!r} is not HOST:PORT", hint="e.g. *:8080")
-    host = host.strip("[]") if host != "*" else ("::" if socket.has_dualstack_ipv6() else "0.0.0.0")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::")
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise MachineError(f"{address} can't be listened on: {reason}", hint="is another server there?") from error
+    return listening(address, example="*:8080")
 
 
 async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, sockets: Sockets) -> None:

@@ -8,20 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
+from kecs.controlplane.emulator_client import client
 from kecs.controlplane.errors import ApiError
 from kecs.controlplane.load_balancers import Act, Target, TargetGroup, TargetHealth
 from kecs.controlplane.operation import Question, Request
 from kecs.controlplane.service_checks import TARGET_GROUP
 from kecs.controlplane.state import Scope
-from kecs.core.names import DEFAULT_ACCOUNT
 
 _THREADS: Final = 4
-_SETTINGS: Final[Mapping[str, Any]] = {
-    "connect_timeout": 3,
-    "read_timeout": 10,
-    "retries": {"total_max_attempts": 2, "mode": "standard"},
-    "proxies": {},
-}
+_ATTEMPTS: Final = 2
 _GONE: Final = "TargetGroupNotFound"
 
 
@@ -97,12 +92,12 @@ class EmulatorTargets:
     def _tell(self, act: Act, group: str, targets: list[dict[str, Any]]) -> None:
         from botocore.exceptions import ClientError  # noqa: PLC0415 - see the module
 
-        client = self._client(group)
+        elbv2 = self._client(group)
         if act is Act.REGISTER:
-            client.register_targets(TargetGroupArn=group, Targets=targets)
+            elbv2.register_targets(TargetGroupArn=group, Targets=targets)
             return
         try:
-            client.deregister_targets(TargetGroupArn=group, Targets=targets)
+            elbv2.deregister_targets(TargetGroupArn=group, Targets=targets)
         except ClientError as error:
             if error.response["Error"].get("Code") != _GONE:
                 raise
@@ -117,18 +112,10 @@ class EmulatorTargets:
         }
 
     def _client(self, group: str) -> Any:
-        import boto3  # noqa: PLC0415 - see the module
-        from botocore.config import Config  # noqa: PLC0415 - the same
-
         scope = Scope.of(group)
         key = scope.region, scope.account
         if key not in self._clients:
-            session = boto3.Session(
-                aws_access_key_id="test" if scope.account == DEFAULT_ACCOUNT else scope.account,
-                aws_secret_access_key="test",  # noqa: S106 - emulators don't look at it
-                region_name=scope.region,
-            )
-            self._clients[key] = session.client("elbv2", endpoint_url=self._endpoint, config=Config(**_SETTINGS))
+            self._clients[key] = client(self._endpoint, "elbv2", *key, attempts=_ATTEMPTS)
         return self._clients[key]
 
 

@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from kecs.calls.listening import listening
 from kecs.calls.process import leave, run
-from kecs.core.errors import ConfigError, KecsError, MachineError
+from kecs.core.errors import ConfigError, KecsError
 from kecs.gateway.config import GatewayConfig
 from kecs.gateway.service import Gateway
 from kecs.gateway.tls import LocalAuthority
 
 VARIABLE: Final = "KECS_GATEWAY_CONFIG"
-_BACKLOG: Final = 4096
 _STDOUT: Final = 1
 
 
@@ -46,20 +46,6 @@ def _config(descriptor: int | None) -> GatewayConfig:
     return GatewayConfig.from_json(text)
 
 
-def listener(address: str) -> socket.socket:
-    """Listen on HOST:PORT; `*` is every address of every family that there is."""
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        raise ConfigError(f"{address!r} is not HOST:PORT", hint="e.g. *:4566")
-    host = host.strip("[]") if host != "*" else ("::" if socket.has_dualstack_ipv6() else "0.0.0.0")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::")
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise MachineError(f"{address} can't be listened on: {reason}", hint="is another server there?") from error
-
-
 def _follow(loop: asyncio.AbstractEventLoop, control_fd: int) -> None:
     """End when nobody holds the control pipe's other end any more."""
 
@@ -78,7 +64,8 @@ def main() -> None:
         config = _config(options.config_fd)
         authority = LocalAuthority(options.authority, names=tuple(options.name))
         authority.prepare()
-        sockets = [*(socket.socket(fileno=one) for one in options.fd), *map(listener, options.listen)]
+        given = [socket.socket(fileno=one) for one in options.fd]
+        sockets = given + [listening(one, example="*:4566") for one in options.listen]
     except KecsError as error:
         sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n" if error.hint else f"error: {error.message}\n")
         sys.exit(error.exit_code)

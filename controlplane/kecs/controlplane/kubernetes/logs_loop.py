@@ -14,9 +14,10 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kecs.certs.kube import Kube, KubeError, NotFoundError
+from kecs.controlplane.emulator_client import client
 from kecs.controlplane.kubernetes import contents
 from kecs.controlplane.kubernetes.logs import EVENT_BYTES, Destination, LogLine, Place, batch, events, read
-from kecs.controlplane.kubernetes.resolver_client import client, make
+from kecs.controlplane.kubernetes.resolver_client import ATTEMPTS, make
 from kecs.controlplane.kubernetes.sightings import statuses
 
 type Json = dict[str, Any]
@@ -187,7 +188,7 @@ class LogShipper:
     def _logs(self, to: Destination) -> Any:
         key = to.region, to.account
         if key not in self._clients:
-            self._clients[key] = client(self._endpoint, "logs", *key)
+            self._clients[key] = client(self._endpoint, "logs", *key, attempts=ATTEMPTS)
         return self._clients[key]
 
     # sending

@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from kecs.controlplane.emulator_client import client
 from kecs.controlplane.kubernetes.effective import Resolved, containers
 from kecs.controlplane.kubernetes.logs import Destination, destination
 from kecs.controlplane.kubernetes.references import (
@@ -26,7 +25,6 @@ from kecs.controlplane.kubernetes.references import (
 from kecs.controlplane.kubernetes.runtime import ResolveError
 from kecs.controlplane.runtime import Launch
 from kecs.controlplane.state import Scope
-from kecs.core.names import DEFAULT_ACCOUNT
 
 type Json = dict[str, Any]
 
@@ -42,21 +40,8 @@ _FILES: Final = "ResourceInitializationError: failed to download env files: "
 _AT_ONCE: Final = 10
 """Names that GetParameters takes."""
 _THREADS: Final = 4
-_CONFIG: Final = Config(
-    connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"},
-    proxies={}, s3={"addressing_style": "path"},
-)  # fmt: skip
+ATTEMPTS: Final = 3
 _NAMES: Final = ("environmentFiles", "secrets", "repositoryCredentials")
-
-
-def client(endpoint: str, service: str, region: str, account: str) -> Any:
-    """Make a client of boto3. What stands for an account is its number as access key, as emulators take it."""
-    session = boto3.Session(
-        aws_access_key_id="test" if account == DEFAULT_ACCOUNT else account,
-        aws_secret_access_key="test",  # noqa: S106 - emulators don't look at it
-        region_name=region,
-    )
-    return session.client(service, endpoint_url=endpoint, config=_CONFIG)  # type: ignore[call-overload]  # any service
 
 
 class EmulatorResolver:
@@ -81,7 +66,7 @@ class EmulatorResolver:
     def _client(self, service: str, region: str, account: str) -> Any:
         key = service, region, account
         if key not in self._clients:
-            self._clients[key] = client(self._endpoint, *key)
+            self._clients[key] = client(self._endpoint, *key, attempts=ATTEMPTS)
         return self._clients[key]
 
     def _resolved(self, launch: Launch) -> Resolved:
