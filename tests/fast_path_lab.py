@@ -94,7 +94,7 @@ class Stage:
         self.seen: list[bytes] = []
         """Whole requests that the backend has read, but for the warming ones."""
         self._changed = threading.Condition()
-        self._held = threading.Event()
+        self._held, self._halved = threading.Event(), threading.Event()
         self._acting = 0
         self._kept: list[socket.socket] = []
         self.lab: Lab
@@ -142,6 +142,14 @@ class Stage:
         """Wait until the client's side lets the backend go on."""
         assert self._held.wait(PATIENCE_S)
 
+    def halved(self) -> None:
+        """Tell that half an answer was sent, and read by the relay."""
+        self._halved.set()
+
+    def wait_halved(self) -> None:
+        """Wait until half an answer was sent, and read by the relay."""
+        assert self._halved.wait(PATIENCE_S)
+
     def end_kept(self) -> None:
         """Send the backend's end on all its connections."""
         for sock in self._kept:
@@ -180,6 +188,11 @@ class Stage:
     def expire(self) -> None:
         """Let all deadlines of sessions pass."""
         now = self.lab.loop.time() + FAR_S
+        self._each(lambda session: session.check(now))
+
+    def tick(self) -> None:
+        """Let sessions look at the time, of which little has passed."""
+        now = self.lab.loop.time()
         self._each(lambda session: session.check(now))
 
     def drain(self) -> None:
@@ -246,6 +259,18 @@ def waits(then: bytes = b"") -> Act:
         with contextlib.suppress(OSError):  # the relay may have left
             sock.sendall(then)
         return bool(then)
+
+    return act
+
+
+def halves(first: bytes, rest: bytes = b"") -> Act:
+    """Say this much, and the rest once the client's side says so; for none, end."""
+
+    def act(stage: Stage, sock: socket.socket) -> bool:
+        sock.sendall(first)
+        stage.settle(sock)
+        stage.halved()
+        return waits(rest)(stage, sock)
 
     return act
 

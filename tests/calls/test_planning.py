@@ -358,6 +358,7 @@ def counted(tally: Tally, note: Callable[[], None]) -> dict[object, float]:
     """Return what taking note counts."""
 
     def all_counts() -> dict[object, float]:
+        tally.settle()
         found: dict[object, float] = {"seconds": tally.duration_sum, "in": tally.bytes_in, "out": tally.bytes_out}
         found.update({label: count for label, count in tally.calls.items()})  # noqa: C416 - labels are of another type
         found.update(enumerate(tally.durations))

@@ -1,5 +1,6 @@
 """Whatever happens to a planned exchange, client, backend and record see what they would have seen without plans."""
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 
@@ -16,6 +17,7 @@ from fast_path_lab import (
     Play,
     Stage,
     breaks,
+    halves,
     perform,
     says,
     staged,
@@ -206,6 +208,26 @@ def drained_before(stage: Stage) -> None:
     stage.drain()
 
 
+def half(then: Callable[[Stage], None], *, whole: bool = True) -> Play:
+    """Let something happen while half an answer is there, whose rest comes then, or never."""
+
+    def client(stage: Stage) -> None:
+        stage.send(ONE)
+        stage.wait_halved()
+        then(stage)
+        stage.release()
+        stage.wait_noted(1)
+        with contextlib.suppress(OSError):  # it may have ended already
+            stage.shut()
+
+    return Play(client=client, acts=(halves(OK[:-1], OK[-1:] if whole else b""),))
+
+
+def another_comes(stage: Stage) -> None:
+    stage.send(TWO)
+    stage.settle(stage.sock)
+
+
 def overloads(stage: Stage) -> None:
     """Ask while another waits."""
     first = stage.sock
@@ -329,6 +351,13 @@ CLIENTS: dict[str, Play] = {
     "a body that is not kept to be said again": Play(
         client=asks(PUT_3), warm=WARM_ALL, config=RelayConfig(replay_bytes_max=2), planned=0
     ),
+    "half an answer, and a tick": half(Stage.tick),
+    "half an answer, a tick, and its end": half(Stage.tick, whole=False),
+    "half an answer, and no more": half(lambda _: None, whole=False),
+    "half an answer, and time": half(Stage.expire),
+    "half an answer, and the client's end": half(Stage.shut),
+    "half an answer, and the client's reset": half(Stage.reset),
+    "half an answer, and another request": half(another_comes),
     "the note can't be taken": Play(client=faulty),
     "the last note can't be taken": Play(client=faulty_at_last, warm=(GET, CLOSE)),
     "a dying connection": meets_a_dying_connection(ONE),
@@ -352,6 +381,12 @@ def test_with_plans_as_without(play: Play) -> None:
     assert planned >= play.planned
 
 
+def test_a_drain_while_half_an_answer_is_there_is_told_with_it() -> None:
+    told, _ = perform(half(Stage.drain), plans=True)
+    assert told.got.replace(b"Connection: close\r\n", b"") == perform(half(lambda _: None), plans=True)[0].got
+    assert b"Connection: close" in told.got
+
+
 def answer_is_long(stage: Stage) -> None:
     stage.release()
 
@@ -364,12 +399,18 @@ def time_passes(stage: Stage) -> None:
     stage.expire()
 
 
+def half_came(stage: Stage) -> None:
+    stage.wait_halved()
+    stage.tick()
+
+
 MAD: dict[str, tuple[Act, Callable[[Stage], None]]] = {
     "a long answer": (waits(LONG), answer_is_long),
     "no answer": (waits(), answer_is_long),
     "a reset": (waits_and_breaks, answer_is_long),
     "the client is reset": (waits(OK), client_is_reset),
     "time": (waits(OK), time_passes),
+    "half an answer, and a tick": (halves(OK[:-1], OK[-1:]), half_came),
 }
 
 

@@ -38,6 +38,7 @@ class Counts:
         cls, tally: Tally, relay: Mapping[str, int], *, log_dropped: int = 0, now: Mapping[str, int] | None = None
     ) -> Self:
         """Take what a process has counted so far."""
+        tally.settle()
         return cls(
             calls=Counter(tally.calls),
             events=Counter(tally.events),

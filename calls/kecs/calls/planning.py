@@ -98,13 +98,13 @@ class Planner:
             marks = tuple(value for _, value in given.fields if value in _FILLED)
             return SameAnswer(head=given, marks=marks, fill=_fill(marks, self._ids, self._date), identity=_GIVEN)
 
-        count = self._tally.counter(call.service)
+        tally, count = self._tally, self._tally.counter(call.service)
         clock, later = self._clock, self._later
         line = self._lines.planned(call, route.address, head.method)
 
         def note(started: float, ended: float, status: int, sent: int, got: int, identity: bytes) -> None:  # noqa: PLR0917 - called in one place
             seconds = ended - started
-            count(status, seconds, sent, got)
+            tally.note(count, status, seconds, sent, got)
             later(line, (clock(), seconds, status, sent, got, identity))
 
         return Same(target=target, values=values, answer=answer, note=note)

@@ -20,7 +20,7 @@ from kecs.relay.templates import RequestReader
 from kecs.relay.transfer import Means, Transfer
 
 _HELD_MAX: Final = 65536
-"""A body of this size at most is waited for: many programs send the head first. Nothing is sent on meanwhile."""
+"""A body of this size at most is waited for: many programs send the head first, as clients and as servers."""
 _READS_MAX: Final = 8
 
 
@@ -52,8 +52,8 @@ class FastPath:
     """One session's. Owner of the upstream's stream while a request is under way."""
 
     __slots__ = (
-        "_connection", "_data", "_end", "_fits", "_held", "_means", "_name", "_out", "_plan", "_session", "_shelf",
-        "_started", "_stream", "deadline",
+        "_connection", "_data", "_end", "_fits", "_got", "_means", "_name", "_out", "_plan", "_reads", "_session",
+        "_shelf", "_started", "_stream", "deadline", "missing",
     )  # fmt: skip
 
     def __init__(self, means: Means, session: Client, shelf: Shelf, connection: Connection, name: str) -> None:
@@ -62,14 +62,16 @@ class FastPath:
         self._shelf = shelf
         self._connection, self._name = connection, name
         self._plan: RequestPlan | None = None
-        self._data = self._out = b""
+        self._data = self._out = self._got = b""
         self._end = 0
         self._started = 0.0
         self._stream: Stream | None = None
         self.deadline = 0.0
         """When the upstream has had its time for an answer; in the loop's time."""
-        self._held = 0
-        """Reads after which a request still lacked a part of its body."""
+        self.missing = 0
+        """How much a request's body lacks that is waited for."""
+        self._reads = 0
+        """How often that, or the rest of an answer, was waited for."""
         self._fits = False
         """What came last fits a plan."""
 
@@ -108,7 +110,6 @@ class FastPath:
 
     def begin(self, data: bytes) -> Begun:
         """Send a request on, if it can go this way."""
-        held, self._held = self._held, 0
         self._fits = False
         for place, plan in enumerate(self._shelf.plans):  # noqa: B007 - used below
             match = plan.match(data)
@@ -117,26 +118,40 @@ class FastPath:
         else:
             return Begun.NO
         self._fits = True
-        means = self._means
         end = match.end()
-        size = len(data) - end
         length = int(match[plan.length]) if plan.length else 0
-        if size != length or end > means.config.head_bytes_max:
-            if held < _READS_MAX and size < length <= _HELD_MAX:
-                self._held = held + 1
-                return Begun.HELD
-            return Begun.NO
-        pool = means.pool
-        if pool.waiting >= means.config.requests_max:
-            return Begun.NO
-        stream = pool.idle(plan.upstream)
-        if stream is None:
+        missing = end + length - len(data)
+        if end > self._means.config.head_bytes_max or missing < 0 or (missing and length > _HELD_MAX):
             return Begun.NO
         if place:
             self._shelf.use(place)
         self._started = time.monotonic()
-        self._out = out = data if plan.whole else plan.spell(match) + data[end:]
-        self._plan, self._data, self._end, self._stream = plan, data, end, stream
+        self._plan, self._data, self._end = plan, data, end
+        self._out = data if plan.whole else plan.spell(match) + data[end:]
+        if missing:
+            self.missing, self._reads = missing, 1
+            return Begun.HELD
+        return self._send(plan)
+
+    def more(self, data: bytes) -> Begun:
+        """Take more of a body that is waited for."""
+        plan, self.missing = self._plan, self.missing - len(data)
+        self._reads += 1
+        if plan is None or self.missing < 0 or self._reads > _READS_MAX:
+            self.let_go()
+            return Begun.NO
+        self._data += data
+        self._out += data
+        return Begun.HELD if self.missing else self._send(plan)
+
+    def _send(self, plan: RequestPlan) -> Begun:
+        means = self._means
+        pool = means.pool
+        stream = pool.idle(plan.upstream) if pool.waiting < means.config.requests_max else None
+        if stream is None:
+            self._forget()
+            return Begun.NO
+        self._stream, self._reads = stream, 0
         self.deadline = means.loop.time() + means.config.first_byte_timeout_s
         pool.waiting += 1
         counters = means.counters
@@ -144,17 +159,24 @@ class FastPath:
         counters["requests_planned"] += 1
         counters["upstream_reused"] += 1
         stream.owner = self
-        stream.write(out)
+        stream.write(self._out)
         return Begun.SENT
 
     def let_go(self) -> bool:
-        """Wait no longer for the rest of a body; say whether it was waited for."""
-        held, self._held = self._held, 0
-        return held > 0
+        """Wait no longer for the rest of a body; say whether it was a request's, which goes the ordinary way now."""
+        if self._got:
+            stream = self._stream
+            self.leave()
+            if stream is not None:
+                stream.look()
+        missing, self.missing = self.missing, 0
+        if missing:
+            self._forget()
+        return missing > 0
 
     def leave(self) -> Transfer:
         """Go the ordinary way from here on. Where the decider raises, nothing is under way any more."""
-        data, end, stream, out = self._data, self._end, self._stream, self._out
+        data, end, stream, out, got = self._data, self._end, self._stream, self._out, self._got
         self._forget()
         means = self._means
         request = RequestReader().read(data[:end], fields_max=means.config.head_fields_max)
@@ -178,6 +200,8 @@ class FastPath:
         if stream is not None:
             made.adopt(stream, out)
         self._session.take_over(exchange, request, made)
+        if stream is not None and got:
+            made.received(stream, got)
         return made
 
     def _decision(self, exchange: Exchange) -> Forward:
@@ -199,7 +223,7 @@ class FastPath:
 
     def _forget(self) -> None:
         self._plan = self._stream = None
-        self._data = self._out = b""
+        self._data = self._out = self._got = b""
 
     # what the upstream's stream tells
 
@@ -208,17 +232,23 @@ class FastPath:
         plan = self._plan
         if plan is None:
             return False
+        whole = self._got + data if self._got else data
         for answer in plan.answers:
-            match = answer.match(data)
+            match = answer.match(whole)
             if match is None:
                 continue
-            end = match.end()
-            if len(data) - end != (int(match[answer.length]) if answer.body else 0) or self._session.leaving:
+            missing = match.end() + (int(match[answer.length]) if answer.body else 0) - len(whole)
+            if self._session.leaving:
                 break
-            self._answered(plan, answer, match, data, stream)
-            return False
+            if not missing:
+                self._answered(plan, answer, match, whole, stream)
+                return False
+            if 0 < missing <= _HELD_MAX and self._reads < _READS_MAX:
+                self._got, self._reads = whole, self._reads + 1
+                return True
+            break
         else:
-            plan.met(data)
+            plan.met(whole)
         return self.leave().received(stream, data)
 
     def _answered(

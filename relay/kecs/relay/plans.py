@@ -121,7 +121,8 @@ class AnswerPlan:
     def spell(self, match: re.Match[bytes]) -> tuple[bytes, bytes]:
         """Return the head for the client, and the request id."""
         identity, made = self.fill(match[self.identity] if self.identity else b"")
-        return self.form % (_taken(match, self.places) + made), identity
+        taken = match.group(*self.places) if len(self.places) > 1 else _few(match, self.places)
+        return self.form % (*taken, *made), identity
 
 
 class RequestPlan:
@@ -151,7 +152,7 @@ class RequestPlan:
 
     def spell(self, match: re.Match[bytes]) -> bytes:
         """Return the head for the upstream."""
-        return self.form % _taken(match, self.places)
+        return self.form % match.group(*self.places)  # the method's at least; one is no tuple, which does as well
 
     def met(self, data: bytes) -> None:
         """Learn of an answer that fits no plan."""
@@ -173,9 +174,7 @@ class RequestPlan:
             del self.answers[_ANSWERS_MAX:]
 
 
-def _taken(match: re.Match[bytes], places: tuple[int, ...]) -> tuple[bytes, ...]:
-    if len(places) > 1:
-        return match.group(*places)
+def _few(match: re.Match[bytes], places: tuple[int, ...]) -> tuple[bytes, ...]:
     return (match[places[0]],) if places else ()
 
 

@@ -70,7 +70,7 @@ class Session:
         self.received_bytes += len(data)
         fast = self._fast
         if fast is not None and self._state is State.HEAD and not self.leaving and not (self._in and self._exchange):
-            begun = fast.begin(bytes(self._in) + data if self._in else data)
+            begun = fast.more(data) if fast.missing else fast.begin(bytes(self._in) + data if self._in else data)
             if begun is not Begun.NO:
                 return self._went_fast(begun, data)
         if self._state is State.BODY and not self._in:
@@ -270,7 +270,7 @@ class Session:
     def _went_fast(self, begun: Begun, data: bytes) -> bool:
         if begun is Begun.HELD:
             self._in += data
-            return True
+            return False  # `look` finds a reset behind this, if the rest does not come
         if self._in:
             self._in.clear()
         self._state, self.deadline, self.http_1_0 = State.WAIT, 0.0, False
@@ -510,12 +510,13 @@ class Session:
 
     def _check(self, now: float) -> None:
         fast = self._fast
+        if fast is not None and fast.let_go():
+            self._stream.look()
+            self._continue()
         if fast is not None and fast.under_way:
             if now >= fast.deadline:
                 self._upstream_expired(fast.leave())
             return
-        if fast is not None and fast.let_go():
-            self._continue()
         transfer = self._transfer
         waiting = self._state is State.WAIT or self._held
         if self._state is State.JOINED and self.joined is not None and self.joined.touched:

@@ -38,12 +38,15 @@ _CLOSE_S: Final = 120.0
 
 
 _NUMBER: Final = bytearray(4)
+_ORDER: Final = sys.byteorder
+_FIONREAD: Final = termios.FIONREAD
+_ioctl: Final = fcntl.ioctl
 
 
 def _ask(descriptor: int, what: int) -> int:
     """Ask the kernel for a number; a buffer of our own makes it twice as fast."""
-    fcntl.ioctl(descriptor, what, _NUMBER, True)  # noqa: FBT003 - ioctl takes no names
-    return int.from_bytes(_NUMBER, sys.byteorder)
+    _ioctl(descriptor, what, _NUMBER, True)  # noqa: FBT003 - ioctl takes no names
+    return int.from_bytes(_NUMBER, _ORDER)
 
 
 class CrashError(OSError):
@@ -124,7 +127,10 @@ class Stream:
 
     def unread(self) -> int:
         """Say how many bytes the kernel holds that nobody has read yet."""
-        return 0 if self.closed else _ask(self._fd, termios.FIONREAD)
+        if self.closed:
+            return 0
+        _ioctl(self._fd, _FIONREAD, _NUMBER, True)  # noqa: FBT003 - see `_ask`, which a call each time is too much for
+        return int.from_bytes(_NUMBER, _ORDER)
 
     def start(self) -> None:
         """Begin to read.
@@ -271,6 +277,10 @@ class Stream:
             self._writing = False
             self._loop.remove_writer(self._fd)
 
+    def look(self) -> None:
+        """Read now what is there, an error that nobody has told of among it."""
+        self._readable()
+
     def _readable(self) -> None:
         try:
             for _ in _READS_PER_WAKE:
@@ -302,7 +312,7 @@ class Stream:
             self._size = _BULK_SIZE if len(data) >= READ_SIZE else READ_SIZE
         # A short read is taken for the last without asking again, but where something has to come: a reset behind
         # these bytes is told by libuv once, with them, and never again.
-        return self.owner.received(self, data) or len(data) >= size or self._pending()
+        return self.owner.received(self, data) or len(data) >= size
 
     def _read_failed(self, error: OSError) -> None:
         if isinstance(error, ssl.SSLWantWriteError):  # a key update wants to be answered first

@@ -5,13 +5,14 @@ import resource
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from kecs.aws.hosts import is_aws_name
 from kecs.calls.accesslog import LogWriter, Record, timestamp
 from kecs.calls.counts import Counts
+from kecs.calls.decider import utc_now
 from kecs.calls.exposition import CertificateCounts, render
 from kecs.calls.reach import Reach
 from kecs.calls.readiness import Check
@@ -40,10 +41,6 @@ _OWN_ROOM: Final = 64
 """Connections to the admin port, and to the probe port: whatever clients do, these are answered."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _upstream_tls(config: SidecarConfig) -> Callable[[], ssl.SSLContext]:
     """Make the context for backends now where one is needed: roots can't be read when descriptors have run out."""
     if not (config.backend_tls or config.controlplane_tls):
@@ -66,7 +63,7 @@ class Sidecar:
         log_fd: int,
         dial: Dial | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
         effective: Effective | None = None,
         names: Allocator | None = None,
         engine: Handler | None = None,
