@@ -1,6 +1,7 @@
 """A run without AWS: the namespace of kecs.local, with a small peer where the relay and the DNS forwarder will be.
 
-As a program it is P (`run`), the peer (`serve`) or a door to another user (`drop`); tests import `Lab`.
+As a program it is P (`run`), the peer (`serve`), a door to another user (`drop`), or a place where nobody else mounts
+anything (`hold`) and the door to it (`join`); tests import `Lab`.
 """
 
 import argparse
@@ -38,6 +39,7 @@ USER = 61234
 DNS_ANSWER = "198.19.0.7"
 DEADLINE_S = 20.0
 ROOT = Path(__file__).parents[1]
+MS_PRIVATE, MS_SHARED = 1 << 18, 1 << 20
 
 
 def until[T](condition: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
@@ -71,12 +73,15 @@ class Lab:
     directory: Path
     user: int
     methods: tuple[Method, ...] = ()
+    apart: "Apart | None" = None
+    """Where runs are made; None for where the tests are."""
 
     def argv(self, *command: str, options: Sequence[str] = ()) -> list[str]:
         program = [sys.executable, __file__]
         drop = [] if self.user == os.geteuid() else [*program, "drop", str(self.user)]
         methods = [word for method in self.methods for word in ("--method", method.value)]
-        return [*drop, *program, "run", *methods, *options, "--", *command]
+        join = [*program, "join", str(self.apart.pid)] if self.apart else []
+        return [*join, *drop, *program, "run", *methods, *options, "--", *command]
 
     def environment(self, **more: str) -> dict[str, str]:
         runtime = {"XDG_RUNTIME_DIR": str(self.directory), "HOME": str(self.directory), "TERM": "dumb"}
@@ -120,6 +125,45 @@ class Lab:
             finally:
                 if process.poll() is None:
                     process.terminate()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """A mount namespace in which nobody but the runs of a test mounts anything, held by a process.
+
+    Mounts of the rest of the machine, an image build's for instance, do not get here; those that a run makes outside
+    of its own namespace do, whatever and wherever they are.
+    """
+
+    process: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def mounts(self) -> list[str]:
+        return Path(f"/proc/{self.pid}/mountinfo").read_text(encoding="utf-8").splitlines()
+
+    def leak(self, directory: Path) -> None:
+        """Mount something on a directory as a run would that forgets to keep its mounts to itself."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{directory}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+
+
+@contextmanager
+def apart() -> Iterator[Apart]:
+    """Hold such a namespace until the end of the block."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, __file__, "hold"], stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield Apart(process=process)
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -310,6 +354,41 @@ async def serve(described: str, extra: str) -> None:
     sys.stdout.write(json.dumps({**counts, "accepted": peer.number, "published": publisher.served}) + "\n")
 
 
+# --- a place apart
+
+
+def hold() -> None:
+    """Be in a mount namespace of its own whose mounts are shared with those made from it alone."""
+    uid, gid = os.geteuid(), os.getegid()
+    os.unshare(os.CLONE_NEWNS | (os.CLONE_NEWUSER if uid else 0))
+    if uid:
+        for name, text in {"setgroups": "deny", "uid_map": f"{uid} {uid} 1", "gid_map": f"{gid} {gid} 1"}.items():
+            Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
+    for propagation in (MS_PRIVATE, MS_SHARED):
+        syscalls.mount("none", "/", syscalls.MS_REC | propagation)
+    sys.stdout.write("held\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os.unshare(os.CLONE_NEWNS)
+            syscalls.mount(line.strip(), line.strip(), syscalls.MS_BIND)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        sys.stdout.write("done\n")
+        sys.stdout.flush()
+
+
+def join(pid: int, argv: Sequence[str]) -> None:
+    """Execute a program in the mount namespace of a process that holds one."""
+    here = Path.cwd()
+    holder = os.pidfd_open(pid)
+    os.setns(holder, os.CLONE_NEWNS | (os.CLONE_NEWUSER if os.geteuid() else 0))
+    os.close(holder)
+    os.chdir(here)  # joining leaves us at the root
+    os.execv(argv[0], list(argv))  # noqa: S606 - no shell is wanted
+
+
 # --- the door
 
 
@@ -333,18 +412,22 @@ def closed_above(path: Path) -> list[Path]:
 
 
 def _open_up(top: Path, needed: Sequence[Path]) -> None:
-    with tempfile.TemporaryDirectory() as staging:
-        staged = []
-        for number, path in enumerate(needed):
-            place = Path(staging) / str(number)
-            place.mkdir()
-            syscalls.mount(str(path), str(place), syscalls.MS_BIND)
-            staged.append((place, path))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(top)], check=True)
-        for place, path in staged:
-            path.mkdir(parents=True)
-            syscalls.mount(str(place), str(path), syscalls.MS_BIND)
-            subprocess.run(["umount", str(place)], check=True)
+    """Show what is needed through a directory that is closed, be it a checkout made with a narrow umask itself."""
+    paths = {one for path in needed for one in (top.iterdir() if path == top else [path]) if one.is_dir()}
+    staging = Path(tempfile.mkdtemp())
+    staged = []
+    for number, path in enumerate(sorted(paths)):
+        place = staging / str(number)
+        place.mkdir()
+        syscalls.mount(str(path), str(place), syscalls.MS_BIND)
+        staged.append((place, path))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(top)], check=True)
+    for place, path in staged:
+        path.mkdir(parents=True, exist_ok=True)
+        syscalls.mount(str(place), str(path), syscalls.MS_BIND)
+        subprocess.run(["umount", str(place)], check=True)
+        place.rmdir()  # never a whole tree: through a mount that is still there it would be what is needed
+    staging.rmdir()
 
 
 def main() -> int:
@@ -363,9 +446,18 @@ def main() -> int:
     three = kinds.add_parser("drop")
     three.add_argument("user", type=int)
     three.add_argument("argv", nargs=argparse.REMAINDER)
+    kinds.add_parser("hold")
+    four = kinds.add_parser("join")
+    four.add_argument("pid", type=int)
+    four.add_argument("argv", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     if arguments.kind == "drop":
         drop(arguments.user, arguments.argv)
+    if arguments.kind == "join":
+        join(arguments.pid, arguments.argv)
+    if arguments.kind == "hold":
+        hold()
+        return 0
     if arguments.kind == "serve":
         uvloop.run(serve(arguments.described, arguments.extra))  # as the sidecar does
         return 0

@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pexpect
 import pytest
-from namespace_lab import Lab, free_port, lab, processes_with, server, until, users
+from namespace_lab import Apart, Lab, apart, free_port, lab, processes_with, server, until, users
 
 SERVER = """
 import os, socket, sys
@@ -47,8 +48,11 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def mounts() -> str:
-    return Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+@pytest.fixture
+def alone() -> Iterator[Apart]:
+    """Where what is mounted is what runs mount: beside the tests, others may mount what they like."""
+    with apart() as one:
+        yield one
 
 
 @pytest.mark.parametrize(
@@ -206,8 +210,9 @@ def test_an_interactive_shell_inside_has_job_control_and_can_be_suspended(here: 
 # --- what is left
 
 
-def test_kill_9_leaves_nothing(here: Lab) -> None:
-    before = mounts()
+def test_kill_9_leaves_nothing(here: Lab, alone: Apart) -> None:
+    here = replace(here, apart=alone)
+    before = alone.mounts()
     mark = f"KECS_TEST_MARK={here.directory}"
     script = "trap '' TERM; (setsid sleep 600 &) ; sleep 600 & echo up; wait; sleep 600"
     with here.started("sh", "-c", script, KECS_TEST_MARK=str(here.directory)) as run:
@@ -216,7 +221,7 @@ def test_kill_9_leaves_nothing(here: Lab) -> None:
         run.kill()
         run.wait(30)
         until(lambda: not processes_with(mark), "all processes of the killed run have ended")
-    assert mounts() == before
+    assert alone.mounts() == before
     runs = here.directory / "kecs"
     assert len(list(runs.glob("run-*"))) == 1
     assert here.run("true").returncode == 0
@@ -239,13 +244,22 @@ def test_daemons_are_kept_on_request(here: Lab) -> None:
     os.kill(daemon, signal.SIGKILL)
 
 
-def test_nothing_is_left_after_an_ordinary_end(here: Lab) -> None:
-    before = mounts()
+def test_nothing_is_left_after_an_ordinary_end(here: Lab, alone: Apart) -> None:
+    here = replace(here, apart=alone)
+    before = alone.mounts()
     mark = f"KECS_TEST_MARK={here.directory}"
     assert here.run("true", KECS_TEST_MARK=str(here.directory)).returncode == 0
     assert processes_with(mark) == []
-    assert mounts() == before
+    assert alone.mounts() == before
     assert list((here.directory / "kecs").glob("run-*")) == []
+
+
+def test_a_mount_that_gets_out_of_a_runs_namespace_would_be_seen(alone: Apart, tmp_path: Path) -> None:
+    before = alone.mounts()
+    alone.leak(tmp_path)
+    (left,) = [line for line in alone.mounts() if line not in before]
+    assert left.split()[4] == str(tmp_path)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")  # nor is ours seen there
 
 
 # --- several runs
