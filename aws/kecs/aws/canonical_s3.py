@@ -5,9 +5,9 @@ directory bucket behaves as any other for reading, writing and listing objects.
 """
 
 from datetime import datetime, timedelta
+from html import escape
 from typing import Final
 from urllib.parse import unquote
-from xml.sax.saxutils import escape
 
 from kecs.aws.call import Call
 from kecs.aws.canonical_types import Back, Changed, with_body
@@ -74,7 +74,7 @@ def _constraint(region: str) -> bytes:
     """Return where the bucket is to be: the zone's region, which S3's first region is without saying."""
     if region in {"", "us-east-1"}:
         return b""
-    inside = f"<LocationConstraint>{escape(region)}</LocationConstraint>"
+    inside = f"<LocationConstraint>{escape(region, quote=False)}</LocationConstraint>"
     return f'<CreateBucketConfiguration xmlns="{_XMLNS}">{inside}</CreateBucketConfiguration>'.encode()
 
 
@@ -87,7 +87,7 @@ def session(access_key: str, now: datetime) -> bytes:
         "AccessKeyId": access_key or "test",
         "Expiration": until,
     }
-    inside = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in parts.items())
+    inside = "".join(f"<{name}>{escape(value, quote=False)}</{name}>" for name, value in parts.items())
     text = f'{_XML}<CreateSessionResult xmlns="{_XMLNS}"><Credentials>{inside}</Credentials></CreateSessionResult>'
     return text.encode()
 

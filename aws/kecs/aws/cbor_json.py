@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from kecs.aws.cbor import CborError, Instant, Item, dumps, loads
@@ -24,7 +24,7 @@ _WORDS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 @cache
 def _services() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads((files("kecs.aws") / "data" / "cbor.json").read_bytes())
+    table: dict[str, Any] = json.loads((Path(__file__).with_name("data") / "cbor.json").read_bytes())
     services: dict[str, Any] = table["services"]
     return services
 

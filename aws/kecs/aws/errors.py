@@ -9,8 +9,8 @@ from binascii import b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
+from html import escape
 from typing import Final
-from xml.sax.saxutils import escape
 
 from kecs.aws.call import Call, Protocol
 from kecs.aws.head import Answer, Fields
@@ -51,7 +51,7 @@ class _Fault:
 
 def _text(value: str) -> str:
     """Escape for XML, and drop what XML 1.0 can't hold at all."""
-    return escape("".join(c for c in value if c >= " " or c in _XML_ALLOWED))
+    return escape("".join(c for c in value if c >= " " or c in _XML_ALLOWED), quote=False)
 
 
 def _field(value: str) -> bytes:

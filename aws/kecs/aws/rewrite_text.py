@@ -7,8 +7,8 @@ text may come in pieces, cut anywhere; what leaves is the same however it was cu
 import json
 import re
 from collections.abc import Callable
+from html import escape
 from typing import Final, Protocol
-from xml.sax.saxutils import escape
 
 type Change = Callable[[str, str], str]
 """Told a field's name and its value, return the value that is to stand there."""
@@ -202,8 +202,10 @@ class XmlWalker:
         except UnicodeDecodeError:
             return raw
         changed = self._change(self._name.decode(), value)
+        if changed == value:
+            return raw
         # A bare CR would reach the client as a line feed (XML 1.0 section 2.11).
-        return raw if changed == value else escape(changed, {'"': "&quot;", "\r": "&#13;"}).encode()
+        return escape(changed, quote=False).replace('"', "&quot;").replace("\r", "&#13;").encode()
 
 
 def _character(entity: re.Match[str]) -> str:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TypedDict
 
 
@@ -51,7 +51,7 @@ class Tables:
 
 
 def _read(name: str) -> bytes:
-    return (files("kecs.aws") / "data" / name).read_bytes()
+    return (Path(__file__).with_name("data") / name).read_bytes()
 
 
 def _index(pairs: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

@@ -10,9 +10,9 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote_plus
-from xml.sax.saxutils import escape  # writing only: nothing is parsed
 
 from kecs.aws.head import Fields
 from kecs.sidecar.redaction_bodies import REDACTED, Body
@@ -264,7 +264,7 @@ def _spellings(secret: bytes) -> Iterable[bytes]:
     for ascii_only in (True, False):
         inner = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield from (inner.encode(errors="replace"), inner.replace("/", "\\/").encode(errors="replace"))
-    yield escape(text).encode(errors="replace")
+    yield escape(text, quote=False).encode(errors="replace")
 
 
 def _cleaned(body: Body, data: bytes | None, fields: Fields) -> bytes | None:
