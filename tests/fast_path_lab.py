@@ -71,6 +71,7 @@ class Watched(Script):
 
     def record(self, exchange: Exchange) -> None:
         """Keep what happened."""
+        self.exchanges.append(exchange)
         self._keep(exchange.status, exchange.request_bytes, exchange.response_bytes, exchange.reason, exchange.context)
         assert exchange.started <= exchange.ended
 
@@ -194,6 +195,32 @@ class Stage:
         """Let sessions look at the time, of which little has passed."""
         now = self.lab.loop.time()
         self._each(lambda session: session.check(now))
+
+    def slip(self, piece: bytes) -> None:
+        """Send a piece, and let the session look at the time before it has read it."""
+
+        def look(session: Session) -> None:
+            self.sock.sendall(piece)
+            until(lambda: session._stream.unread() >= len(piece))
+            session.check(self.lab.loop.time())
+
+        self._each(look)
+
+    def in_one(self, data: bytes) -> None:
+        """Let the session read this in one go, however much it is."""
+
+        def read(session: Session) -> None:
+            session.received(session._stream, data)
+
+        self._each(read)
+
+    def drained(self) -> None:
+        """Tell sessions that their clients have taken what was buffered."""
+        self._each(lambda session: session.drained(session._stream))
+
+    def evict(self) -> None:
+        """Make room."""
+        self._each(Session.evict)
 
     def drain(self) -> None:
         """Let sessions end as in a drain."""
@@ -343,6 +370,7 @@ def staged(play: Play, *, plans: bool) -> Iterator[Stage]:
             warm(stage, play.warm)
             script.noted.clear()
             script.shown.clear()
+            script.exchanges.clear()
             stage.before = dict(stage.lab.relay.counters)
             try:
                 with stage.lab.connect() as stage.sock:

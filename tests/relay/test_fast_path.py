@@ -1,6 +1,7 @@
 """Whatever happens to a planned exchange, client, backend and record see what they would have seen without plans."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -84,6 +85,9 @@ ANSWERS: dict[str, Play] = {
         for cut in (1, 9, 20, len(HEADED) - 1, len(HEADED), len(OK) - 1)
     },
     "byte by byte": answered(says(*[OK[place : place + 1] for place in range(len(OK))])),
+    "a body in more pieces than are waited for": answered(
+        says(HEADED.replace(b": 2", b": 12"), *[b"%d" % number for number in range(10)], b"ab")
+    ),
     "longer than a read": answered(says(LONG)),
     "as long as a read": answered(says(OK.replace(b": 2\r\n", b": 65461\r\n").removesuffix(b"ok") + bytes(65461))),
     "longer than a read, in two pieces": answered(says(LONG[:70_000], LONG[70_000:])),
@@ -279,6 +283,82 @@ def faulty_at_last(stage: Stage) -> None:
     stage.wait_noted(1)
 
 
+def held(*happens: Callable[[Stage], None], raw: bytes = PUT_3[:-2], planned: int = 0) -> Play:
+    """Let something happen while a part of a body is missing, and ask once more behind it, a byte at first."""
+
+    def client(stage: Stage) -> None:
+        stage.send(raw)
+        stage.settle(stage.sock)
+        for happen in happens:
+            happen(stage)
+        stage.wait_noted(1)
+        with contextlib.suppress(OSError):  # it may have ended already
+            stage.send(TWO[:1], TWO[1:])
+            stage.wait_noted(2)
+            stage.shut()
+
+    return Play(client=client, warm=WARM_ALL, planned=planned)
+
+
+def ends_held(*happens: Callable[[Stage], None]) -> Play:
+    """End while a part of a body is missing."""
+
+    def client(stage: Stage) -> None:
+        stage.send(PUT_3[:-1])
+        stage.settle(stage.sock)
+        for happen in happens:
+            happen(stage)
+        stage.wait_noted(1)
+
+    return Play(client=client, warm=WARM_ALL, planned=0)
+
+
+def comes(piece: bytes) -> Callable[[Stage], None]:
+    return lambda stage: stage.send(piece)
+
+
+def slips(piece: bytes) -> Callable[[Stage], None]:
+    return lambda stage: stage.slip(piece)
+
+
+def drained_held(stage: Stage) -> None:
+    """Drain while a part of a body is missing; the client ends when it was answered."""
+    stage.send(PUT_3[:-1])
+    stage.settle(stage.sock)
+    stage.drain()
+    stage.send(b"c")
+    stage.wait_noted(1)
+    stage.shut()
+
+
+def answered_meanwhile(stage: Stage) -> None:
+    """Send a body's parts while an answer comes."""
+    stage.send(ONE)
+    stage.wait_seen(1)
+    stage.send(PUT_3[:-2])
+    stage.settle(stage.sock)
+    with standing(stage.lab):
+        stage.release()
+        stage.wait_acted()
+        stage.sock.sendall(b"b")
+        until(lambda: all(session._stream.unread() for session in stage.lab.relay._sessions))
+    stage.settle(stage.sock)
+    stage.send(b"c")
+    stage.wait_noted(2)
+    stage.send(TWO[:1], TWO[1:])
+    stage.wait_noted(3)
+    stage.shut()
+
+
+def long_in_one(stage: Stage) -> None:
+    """Ask with a body that is longer than what is kept to be said again, read in one go."""
+    stage.send(ONE)
+    stage.wait_noted(1)
+    stage.in_one(PUT % (b"one", 100_000) + bytes(100_000))
+    stage.wait_noted(2)
+    stage.shut()
+
+
 OLD = GET.replace(b"HTTP/1.1", b"HTTP/1.0")
 EMPTY = PUT.replace(b"/b/", b"/b/empty")
 LONGER = PUT % (b"one", 65_500) + bytes(65_500)
@@ -358,6 +438,23 @@ CLIENTS: dict[str, Play] = {
     "half an answer, and the client's end": half(Stage.shut),
     "half an answer, and the client's reset": half(Stage.reset),
     "half an answer, and another request": half(another_comes),
+    "half a body, and a tick": held(Stage.tick, comes(b"bc")),
+    "half a body, a tick, and more of it": held(slips(b"b"), comes(b"c")),
+    "half a body, a tick, and the rest of it": held(slips(b"bc"), planned=1),
+    "half a body, a tick, and too much": held(slips(b"bc" + ONE), planned=0),
+    "half a body, and room": held(Stage.drained, comes(b"bc")),
+    "half a body, and time": ends_held(Stage.expire),
+    "half a body, and a drain": Play(client=drained_held, warm=WARM_ALL, planned=0),
+    "half a body, and the client's reset": ends_held(Stage.reset),
+    "half a body, and the client's reset, and time": ends_held(Stage.reset, Stage.expire),
+    "half a body, and no room": ends_held(Stage.evict),
+    "half a body behind a request": Play(
+        client=answered_meanwhile, acts=(waits(OK), says(OK)), warm=WARM_ALL, differs=STALE
+    ),
+    "a body in more pieces than are waited for": late(
+        PUT % (b"one", 12), *[b"%d" % number for number in range(10)], b"ab", planned=0
+    ),
+    "a long body in one piece": Play(client=long_in_one, warm=WARM_ALL),
     "the note can't be taken": Play(client=faulty),
     "the last note can't be taken": Play(client=faulty_at_last, warm=(GET, CLOSE)),
     "a dying connection": meets_a_dying_connection(ONE),
@@ -434,6 +531,29 @@ def test_a_decider_that_raises_when_it_is_asked_later_ends_this_connection_and_n
             stage.send(TWO)
             assert read_head(stage.sock, bytearray()).startswith(b"HTTP/1.1 200 OK")
     assert stage.lab.relay.counters["internal_errors"] == 1
+
+
+def test_a_decider_that_raises_when_half_a_body_is_lost_ends_this_connection_and_nothing_else() -> None:
+    with staged(Play(client=again, warm=WARM_ALL), plans=True) as stage:
+        stage.send(PUT_3[:-1])
+        stage.settle(stage.sock)
+        stage.script.mad = True
+        stage.reset()
+        until(lambda: stage.lab.relay.open == 0)
+        assert stage.lab.relay.waiting == 0
+        assert stage.lab.relay.counters["internal_errors"] == 1
+
+
+def test_a_request_began_with_its_head_though_its_body_was_waited_for() -> None:
+    with staged(Play(client=again, warm=WARM_ALL), plans=True) as stage:
+        stage.send(PUT_3[:-1])
+        stage.settle(stage.sock)
+        begun = time.monotonic()
+        stage.tick()
+        stage.send(b"c")
+        stage.wait_noted(1)
+        (exchange,) = stage.script.exchanges
+        assert exchange.started < begun
 
 
 def test_a_client_that_does_not_read_is_not_asked_for_more() -> None:

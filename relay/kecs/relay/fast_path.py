@@ -32,7 +32,7 @@ class Begun(Enum):
     SENT = auto()
     """The request is on its way."""
     HELD = auto()
-    """A part of its body is missing: it is tried again with what comes next, or given up in a moment (`let_go`)."""
+    """A part of its body is missing: it is tried again with what comes next (`more`), or given up soon (`drop`)."""
 
 
 class Client(transfer.Client, Protocol):
@@ -121,7 +121,7 @@ class FastPath:
         end = match.end()
         length = int(match[plan.length]) if plan.length else 0
         missing = end + length - len(data)
-        if end > self._means.config.head_bytes_max or missing < 0 or (missing and length > _HELD_MAX):
+        if end > self._means.config.head_bytes_max or missing < 0 or length > _HELD_MAX:
             return Begun.NO
         if place:
             self._shelf.use(place)
@@ -134,15 +134,23 @@ class FastPath:
         return self._send(plan)
 
     def more(self, data: bytes) -> Begun:
-        """Take more of a body that is waited for."""
-        plan, self.missing = self._plan, self.missing - len(data)
+        """Take more of a body that is waited for; where the answer is NO, `drop` is to follow."""
+        plan, missing = self._plan, self.missing - len(data)
         self._reads += 1
-        if plan is None or self.missing < 0 or self._reads > _READS_MAX:
-            self.let_go()
+        if plan is None or missing < 0 or self._reads > _READS_MAX:
             return Begun.NO
         self._data += data
         self._out += data
-        return Begun.HELD if self.missing else self._send(plan)
+        begun = Begun.HELD if missing else self._send(plan)
+        if begun is not Begun.NO:
+            self.missing = missing
+        return begun
+
+    def drop(self) -> float:
+        """Wait no longer for the rest of a body; return when its request began."""
+        self.missing = 0
+        self._forget()
+        return self._started
 
     def _send(self, plan: RequestPlan) -> Begun:
         means = self._means
@@ -162,17 +170,12 @@ class FastPath:
         stream.write(self._out)
         return Begun.SENT
 
-    def let_go(self) -> bool:
-        """Wait no longer for the rest of a body; say whether it was a request's, which goes the ordinary way now."""
-        if self._got:
-            stream = self._stream
+    def let_go(self) -> None:
+        """Wait no longer for the rest of an answer: if it was waited for, it goes the ordinary way now."""
+        stream = self._stream
+        if self._got and stream is not None:
             self.leave()
-            if stream is not None:
-                stream.look()
-        missing, self.missing = self.missing, 0
-        if missing:
-            self._forget()
-        return missing > 0
+            stream.look()
 
     def leave(self) -> Transfer:
         """Go the ordinary way from here on. Where the decider raises, nothing is under way any more."""

@@ -28,7 +28,7 @@ class Session:
     """Owner of a client's stream. `closed` is called once, at the end."""
 
     __slots__ = (
-        "_begun", "_body", "_closed", "_connection", "_discarding", "_dropped", "_exchange", "_fast",
+        "_body", "_closed", "_connection", "_discarding", "_dropped", "_exchange", "_fast",
         "_heads", "_held", "_in", "_limit", "_means", "_request", "_searched", "_showing", "_state", "_stream",
         "_transfer", "deadline", "http_1_0", "joined", "leaving", "name", "received_bytes", "sent_bytes",
     )  # fmt: skip
@@ -36,7 +36,8 @@ class Session:
     def __init__(
         self, means: Means, stream: Stream, connection: Connection, name: str, closed: Callable[["Session", str], None]
     ) -> None:
-        self._means, self._stream, self._closed = means, stream, closed
+        self._means, self._stream = means, stream
+        self._closed: Callable[[Session, str], None] | None = closed
         self._connection, self.name = connection, name
         self._in, self._searched = bytearray(), 0
         self._heads = RequestReader()
@@ -54,7 +55,6 @@ class Session:
         """No request after this one."""
         self._limit: Limit | None = None
         """Not to be carried: a request is answered 503."""
-        self._begun = 0.0
         self.http_1_0 = False
         self.joined: Joined | None = None
         self.sent_bytes = self.received_bytes = 0
@@ -91,7 +91,7 @@ class Session:
         """The client sends no more: requests that are complete still get their responses."""
         if self._state in {State.SHOW, State.BODY}:
             self._end("client_closed")
-        elif self._fast is not None and self._fast.let_go():
+        elif self._fast is not None and self._fast.missing:
             self._continue()
         elif self._state in {State.HEAD, State.LINGER}:
             self._leave_when_sent()
@@ -118,7 +118,9 @@ class Session:
     # requests
 
     def _advance(self) -> None:
-        """Go on with what is there, as far as it goes."""
+        """Go on with what is there, as far as it goes: what the fast way waits with goes this one now."""
+        if self._fast is not None and self._fast.missing:
+            self._exchange = self._new_exchange(self._fast.drop())
         while True:
             if self._state is State.HEAD:
                 if self._stream.buffered > HIGH_WATER:
@@ -145,9 +147,8 @@ class Session:
             if not self._in:
                 return False
             if self._exchange is None:
-                self._begun = self._means.loop.time()
-                self.deadline = self._begun + config.head_timeout_s
-                self._exchange = self._new_exchange()
+                self.deadline = self._means.loop.time() + config.head_timeout_s
+                self._exchange = self._new_exchange(time.monotonic())
         end = framing.head_end(self._in, self._searched)
         if end < 0 or end > config.head_bytes_max:
             self._searched = len(self._in)
@@ -168,11 +169,11 @@ class Session:
         self._accept(self._request)
         return self._state is not State.LINGER
 
-    def _new_exchange(self) -> Exchange:
-        return Exchange(connection=self._connection, name=self.name, head=_NO_HEAD, started=time.monotonic())
+    def _new_exchange(self, started: float) -> Exchange:
+        return Exchange(connection=self._connection, name=self.name, head=_NO_HEAD, started=started)
 
     def _accept(self, request: Request) -> None:
-        exchange = self._exchange or self._new_exchange()
+        exchange = self._exchange or self._new_exchange(time.monotonic())
         self._exchange = exchange
         exchange.head = request.head
         self.http_1_0 = request.http_1_0
@@ -270,7 +271,7 @@ class Session:
     def _went_fast(self, begun: Begun, data: bytes) -> bool:
         if begun is Begun.HELD:
             self._in += data
-            return False  # `look` finds a reset behind this, if the rest does not come
+            return False  # `_check` looks for a reset behind this, if the rest does not come
         if self._in:
             self._in.clear()
         self._state, self.deadline, self.http_1_0 = State.WAIT, 0.0, False
@@ -315,8 +316,7 @@ class Session:
 
     def closing_fields(self, *, keep_alive: bool) -> Fields:
         """Return the Connection field that a response needs."""
-        if not keep_alive:
-            self.leaving = True
+        self.leaving = self.leaving or not keep_alive
         if self.leaving:
             return _CLOSE
         return _KEEP if self.http_1_0 else ()
@@ -325,8 +325,7 @@ class Session:
         """Note that the response is complete."""
         self._transfer = None
         self._means.pool.waiting -= 1
-        if not keep_alive:
-            self.leaving = True
+        self.leaving = self.leaving or not keep_alive
         self._record("")
         if self._state is State.BODY:
             self._discard()
@@ -374,8 +373,6 @@ class Session:
     def _answer(self, answer: Answer, *, keep_alive: bool, reason: str = "") -> None:
         """Send a response of our own, then go on or close."""
         exchange, request = self._exchange, self._request
-        if not keep_alive:
-            self.leaving = True
         method = b"" if request is None else request.head.method
         head, body = answers.spell(answer, method=method, closing=self.closing_fields(keep_alive=keep_alive))
         self.respond(head + body)
@@ -396,7 +393,6 @@ class Session:
         if exchange is not None:
             exchange.reason = reason
         self._means.counters["requests_invalid"] += 1
-        self.leaving = True
         answer = self._means.decider.invalid(exchange, status, detail)
         self._answer(answer, keep_alive=False, reason=reason)
 
@@ -510,9 +506,13 @@ class Session:
 
     def _check(self, now: float) -> None:
         fast = self._fast
-        if fast is not None and fast.let_go():
+        if fast is not None and fast.missing:
             self._stream.look()
             self._continue()
+        elif fast is not None:
+            fast.let_go()
+        if self._stream.closed:
+            return
         if fast is not None and fast.under_way:
             if now >= fast.deadline:
                 self._upstream_expired(fast.leave())
@@ -548,9 +548,8 @@ class Session:
             self._stream.abort()
             self._end(Limit.CLIENT)
         else:
-            quiet = QUIET.get(self._state)
-            if quiet is not None:
-                counters[quiet] += 1
+            if self._state in QUIET:
+                counters[QUIET[self._state]] += 1
             self._end("idle")
 
     def _give_up_body(self, status: int, detail: str, limit: Limit | None = None) -> None:
@@ -577,24 +576,25 @@ class Session:
             transfer.abandon()
 
     def _end(self, reason: str) -> None:
-        closed, self._closed = self._closed, _nothing
-        if closed is _nothing:
+        closed, self._closed = self._closed, None
+        if closed is None:
             return
         if self._fast is not None:
+            if self._fast.missing:
+                self._do_at_the_end(self._advance)  # it ends as it would have ended on the ordinary way
             self._fast.abandon()
         self._abandon()
-        try:
-            if self._exchange is not None and self._exchange.head.method:
-                self._record(reason or "client_closed")
-        except Exception as fault:  # noqa: BLE001 - of the decider: what it did not note has ended nevertheless
-            self._means.counters["internal_errors"] += 1
-            self._stream.report(fault)
+        if self._exchange is not None and self._exchange.head.method:
+            self._do_at_the_end(lambda: self._record(reason or "client_closed"))
         self._exchange = None
         if self.joined is not None:
             self.joined.close()
         self._stream.close()
         closed(self, reason)
 
-
-def _nothing(session: Session, reason: str) -> None:
-    """Stand for a session that has ended already."""
+    def _do_at_the_end(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as fault:  # noqa: BLE001 - of the decider: what it did not note has ended nevertheless
+            self._means.counters["internal_errors"] += 1
+            self._stream.report(fault)
