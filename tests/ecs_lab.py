@@ -74,6 +74,9 @@ class MemoryStore:
     async def commit(self, changes: Changes) -> None:
         self.apply(changes)
 
+    async def known[T](self, look: Callable[[], T], found: T) -> T:  # noqa: ARG002 - nothing is ever taken back
+        return found
+
     def subscribe(self, callback: Callable[[Changes], None]) -> None:
         self.subscribers.append(callback)
 

@@ -3,6 +3,7 @@
 python store_lab.py load PATH SEED      # writes pairs of records for ever; tells what was acknowledged, a line each
 python store_lab.py hold PATH           # opens a store, says so, and waits for its input to end
 python store_lab.py fill PATH           # meets the end of the room for its files, and room again; tells JSON
+python store_lab.py overlap PATH        # the same, as clients of the API see it that read meanwhile; tells JSON
 """
 
 import asyncio
@@ -16,11 +17,15 @@ from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
+from kecs.aws.head import RequestHead
+from kecs.controlplane.api import App
 from kecs.controlplane.errors import ApiError
+from kecs.controlplane.operation import Question, Request
 from kecs.controlplane.records import Cluster, Record
 from kecs.controlplane.state import Changes, State
 from kecs.controlplane.store import Store
@@ -187,6 +192,52 @@ async def _fill(path: str) -> dict[str, Any]:
     return said
 
 
+async def _overlap(path: str) -> dict[str, Any]:
+    store = Store.open(path, probe_every_s=3600)
+    app = App(store, Emulator())
+
+    async def asked(*calls: tuple[str, dict[str, Any]]) -> list[Any]:
+        return await asyncio.gather(*(_answer(app, operation, params) for operation, params in calls))
+
+    lists: tuple[str, dict[str, Any]] = ("ListClusters", {})
+    adds, deletes = ("CreateCluster", _NEW), ("DeleteCluster", {"cluster": "kept"})
+    updates = ("UpdateCluster", {"cluster": "kept"})
+    said: dict[str, Any] = {"before": await asked(("CreateCluster", {"clusterName": "kept"}), lists)}
+    _room(path, 0)
+    said["full"] = await asked(adds, deletes, lists, ("DescribeClusters", {"clusters": ["new"]}), updates, deletes)
+    said["full, later"] = await asked(lists)
+    _away(path)
+    said["away"] = await asked(adds, lists)
+    said["away, later"] = await asked(lists)
+    _back(path)
+    said["back"] = await asked(lists)
+    _room(path, None)
+    said["after"] = await asked(adds, lists)
+    store.close()
+    return said
+
+
+_NEW: dict[str, Any] = {"clusterName": "new", "tags": [{"key": f"k{n}", "value": "v" * 250} for n in range(9)]}
+
+
+async def _answer(app: App, operation: str, params: dict[str, Any]) -> Any:
+    """Call an operation; return the names of the clusters that its answer speaks of, or its error's."""
+    head = RequestHead(method=b"POST", target=f"/v1/{operation}".encode(), fields=((b"Host", b"x"),))
+    answer = await app.answer(head, json.dumps(params).encode())
+    said = json.loads(answer.body)
+    if answer.status != HTTPStatus.OK:
+        return f"{answer.status} {said['__type']}"
+    told = said.get("clusterArns") or [one["clusterArn"] for one in said.get("clusters", [said.get("cluster")]) if one]
+    return [arn.rpartition("/")[2] for arn in told]
+
+
+class Emulator:
+    """Another service, that nobody asks here."""
+
+    async def answer(self, question: Question, request: Request) -> Any:
+        raise AssertionError(f"{request.operation} asks for {question}")
+
+
 def main() -> None:
     match sys.argv[1:]:
         case ["load", path, seed]:
@@ -195,6 +246,8 @@ def main() -> None:
             _hold(path)
         case ["fill", path]:
             os.write(1, json.dumps(asyncio.run(_fill(path))).encode())
+        case ["overlap", path]:
+            os.write(1, json.dumps(asyncio.run(_overlap(path))).encode())
         case other:
             raise SystemExit(f"what is {other}?")
 

@@ -191,11 +191,18 @@ class GatedStore(MemoryStore):
         super().__init__()
         self.gate = asyncio.Event()
         self.third = asyncio.Event()
-        self.commits: list[Changes] = []
+        self.commits: list[bool] = []
 
     async def commit(self, changes: Changes) -> None:
-        self.commits.append(changes)
         self.apply(changes)
+        await self._durable(changed=True)
+
+    async def known[T](self, look: Callable[[], T], found: T) -> T:  # noqa: ARG002 - nothing is taken back
+        await self._durable(changed=False)
+        return found
+
+    async def _durable(self, *, changed: bool) -> None:
+        self.commits.append(changed)
         if len(self.commits) > 2:
             self.third.set()
         await self.gate.wait()
@@ -213,12 +220,31 @@ def test_nothing_is_told_before_it_is_kept() -> None:
             calls = [group.create_task(app.answer(head, b"")) for head in heads.values()]
             await store.third.wait()
             # The list and the refusal have seen the cluster that is not kept yet: they wait as well.
-            assert [bool(changes) for changes in store.commits] == [True, False, False]
+            assert store.commits == [True, False, False]
             assert not any(call.done() for call in calls)
             store.gate.set()
         assert [call.result().status for call in calls] == [200, 200, 400]
 
     asyncio.run(play())
+
+
+def test_who_was_told_what_is_taken_back_is_asked_anew_when_its_changes_can_be_applied_at_once() -> None:
+    """An operation that had nothing to do, for what another had done and could not be kept, does it itself."""
+
+    def once(request: Request, state: State) -> Outcome | Ask:
+        if QUESTION not in request.answers:
+            return Ask((QUESTION,))
+        return Outcome(body={}) if state.count(Cluster) else create(request, state)
+
+    class TakesBack(MemoryStore):
+        async def known[T](self, look: Callable[[], T], found: T) -> T:
+            self.apply(Changes(delete=tuple(self.state.every(Cluster))))
+            return look() if found == Outcome(body={}) else found
+
+    store = TakesBack(State([a_cluster("theirs")]))
+    answer = asked(App(store, Knows(), operations={"CreateCluster": once}), "CreateCluster", {"clusterName": "ours"})
+    assert json.loads(answer.body)["cluster"]["clusterArn"] == a_cluster("ours").arn
+    assert [cluster.name for cluster in store.state.every(Cluster)] == ["ours"]
 
 
 def test_what_can_not_be_kept_is_refused() -> None:

@@ -192,6 +192,64 @@ def test_what_the_database_refuses_is_taken_back(tmp_path: Path, name: str) -> N
         asyncio.run(work(store))
 
 
+class Looks:
+    """Somebody who reads the clusters' names, and counts how often."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.times = store, 0
+
+    def look(self) -> list[str]:
+        self.times += 1
+        return names(self.store)
+
+    async def told(self) -> list[str]:
+        return await self.store.known(self.look, self.look())
+
+
+def test_a_look_waits_for_what_it_has_seen_and_is_had_once() -> None:
+    async def work(store: Store) -> None:
+        looks = Looks(store)
+        assert await looks.told() == []
+        first = asyncio.ensure_future(store.commit(Changes(put=(cluster("one"),))))
+        await asyncio.sleep(0)
+        assert store.health().transactions == 0
+        assert await looks.told() == ["one"]
+        assert store.health().transactions == 1
+        assert looks.times == 2
+        await first
+
+    with Store.open(":memory:") as store:
+        asyncio.run(work(store))
+
+
+def test_who_has_seen_what_can_not_be_kept_looks_again_and_its_going_away_or_its_fault_is_its_own(
+    tmp_path: Path,
+) -> None:
+    async def work(store: Store) -> None:
+        await store.commit(Changes(put=(cluster("one"),)))
+        store._database._use().execute("UPDATE clusters SET key = 'x'")  # somebody else did: a change of it finds none
+        lost = cluster("one", tags={"a": "b"})
+        fails = asyncio.ensure_future(store.commit(Changes(put=(lost, cluster("two")))))
+        await asyncio.sleep(0)
+
+        def wrong() -> list[str]:
+            raise LookupError("its own mistake")
+
+        nothing: list[str] = []
+        reads = [asyncio.ensure_future(one) for one in (Looks(store).told(), store.known(wrong, nothing))]
+        gone, stays = asyncio.ensure_future(Looks(store).told()), asyncio.ensure_future(Looks(store).told())
+        await asyncio.sleep(0)
+        gone.cancel()
+        found, mistake = await asyncio.gather(*reads, return_exceptions=True)
+        assert isinstance(mistake, LookupError)
+        assert found == await stays == []  # memory was made what the file is: its record has another key there
+        with pytest.raises(ApiError, match="can't keep this change"):
+            await fails
+
+    with Store.open(tmp_path / "state.db") as store:
+        asyncio.run(work(store))
+
+
 def test_an_unknown_kind_is_refused_before_anything_changes() -> None:
     class Stranger:
         key = "x"
@@ -304,6 +362,35 @@ def test_with_room_it_goes_on_and_memory_was_always_the_file(filled_up: dict[str
     assert filled_up["after state"] == {"names": BEFORE + AFTER, "ok": True, "error": ""}
     assert filled_up["reopened"]["names"] == BEFORE + AFTER
     assert filled_up["told"] == sorted(BEFORE + AFTER)
+
+
+@pytest.fixture(scope="module")
+def overlapped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What clients are told that change and read while there is no room for files, and while the file is away."""
+    path = tmp_path_factory.mktemp("overlap") / "state.db"
+    done = subprocess.run([*PROGRAM, "overlap", str(path)], capture_output=True, check=True, timeout=120)
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+FAILS = "500 ServerException"
+
+
+def test_a_read_that_overlaps_what_can_not_be_kept_tells_what_is(overlapped: dict[str, Any]) -> None:
+    added, deleted, listed, described, updated, deleted_again = overlapped["full"]
+    assert (added, deleted) == (FAILS, FAILS)
+    # They saw the new cluster and not the old one: neither is so.
+    assert (listed, described) == (["kept"], [])
+    # The first was refused for what is taken back, the second had nothing to do: now they fail for themselves.
+    assert (updated, deleted_again) == (FAILS, FAILS)
+    assert overlapped["full, later"] == [["kept"]]
+
+
+def test_where_nobody_knows_what_is_kept_nothing_is_told(overlapped: dict[str, Any]) -> None:
+    assert overlapped["away"] == [FAILS, FAILS]
+    assert overlapped["away, later"] == [FAILS]
+    assert overlapped["back"] == [["kept"]]  # though there is no room yet
+    assert overlapped["after"] == [["new"], ["kept", "new"]]
 
 
 def acknowledgements(program: list[str], count: int) -> list[tuple[int, int]]:

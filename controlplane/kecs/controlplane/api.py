@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Protocol
 
 from kecs.aws.head import Answer, RequestHead
@@ -39,6 +40,13 @@ class Store(Protocol):
 
     async def commit(self, changes: Changes) -> None:
         """Apply at once; return when it is durable, and all before it."""
+        ...
+
+    async def known[T](self, look: Callable[[], T], found: T) -> T:
+        """Return what a look at the state found when all of it is durable; what it finds then, where it can't be.
+
+        Raise ApiError where nobody knows what is kept.
+        """
         ...
 
 
@@ -145,21 +153,38 @@ class App:
         return await self._asked(request)
 
     async def _asked(self, request: Request) -> Outcome:
+        """Ask an operation, and answer what it asks, until there is something to tell.
+
+        Nothing is told that is not kept: an answer or a refusal that has only read waits for what it may have seen.
+        Where that can't be kept, its client is told of what is: the failure is of another's change. Only where that is
+        not known either, because the store's file can't be read, it is a ServerException.
+        """
         operation = self._operations.get(request.operation, refuse)
         for _ in range(_ROUNDS_MAX):
-            # Nothing is told that is not kept: also what an answer or a refusal has only read is waited for.
-            try:
-                found = operation(request, self._store.state)
-            except ApiError:
-                await self._store.commit(Changes())
-                raise
-            if isinstance(found, Outcome):
+            look = partial(self._look, operation, request)
+            found = look()
+            if isinstance(found, Outcome) and found.changes:
                 await self._store.commit(found.changes)
                 return found
-            request = replace(
-                request, now=self._now(), answers={**request.answers, **await self._learn(found, request)}
-            )
+            if not isinstance(found, Ask):
+                found = await self._store.known(look, found)
+            match found:
+                case ApiError():
+                    raise found
+                case Ask():
+                    known = await self._learn(found, request)
+                    request = replace(request, now=self._now(), answers={**request.answers, **known})
+                case Outcome() if not found.changes:
+                    return found
+                case _:
+                    pass  # what it was refused for was taken back: it is asked again where its changes can be applied
         raise RuntimeError(f"{request.operation} asks without end")
+
+    def _look(self, operation: Operation, request: Request) -> Outcome | Ask | ApiError:
+        try:
+            return operation(request, self._store.state)
+        except ApiError as error:
+            return error
 
     async def _learn(self, ask: Ask, request: Request) -> dict[Question, Any]:
         known = await asyncio.gather(*(self._answers.answer(question, request) for question in ask.questions))

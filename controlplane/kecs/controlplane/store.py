@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
@@ -47,11 +47,42 @@ class StoreHealth:
     commits: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Reader[T]:
+    """Somebody who has seen what is not durable yet."""
+
+    look: Callable[[], T]
+    found: T
+    told: asyncio.Future[T]
+
+    def look_again(self) -> None:
+        """Have it look at what is left."""
+        try:
+            self._tell(self.look())
+        except Exception as error:  # noqa: BLE001 - it is the reader's, and told to it
+            self.refuse(error)
+
+    def tell(self) -> None:
+        """Have it told what it found."""
+        self._tell(self.found)
+
+    def refuse(self, error: Exception) -> None:
+        """Have it told that there is nothing to tell."""
+        if not self.told.done():
+            self.told.set_exception(error)
+            self.told.exception()  # that it has gone is no event
+
+    def _tell(self, found: T) -> None:
+        if not self.told.done():
+            self.told.set_result(found)
+
+
 @dataclass(slots=True)
 class _Group:
     """Commits that become durable together."""
 
     done: asyncio.Future[None]
+    readers: list[_Reader[Any]] = field(default_factory=list)
     puts: dict[Key, tuple[int, Row]] = field(default_factory=dict)
     deletes: set[Key] = field(default_factory=set)
     fresh: set[Key] = field(default_factory=set)
@@ -136,6 +167,22 @@ class Store:
         self._tell(changes)
         await asyncio.shield(group.done)
 
+    async def known[T](self, look: Callable[[], T], found: T) -> T:
+        """Return what a look at the state found, once all that it can have seen is durable.
+
+        Where a commit among that fails, look again in the moment in which it is taken back, when memory is what is kept
+        and nothing else has been applied, and return that. Raise ApiError where nobody knows what is kept: a write has
+        failed, and the file can't be read since.
+        """
+        if self._broken:
+            self._recover()
+        group = self._gathering or self._writing
+        if group is None:
+            return found
+        reader: _Reader[T] = _Reader(look, found, asyncio.get_running_loop().create_future())
+        group.readers.append(reader)
+        return await reader.told
+
     async def committed(self) -> None:
         """Return when all that has been applied is durable. Raise ApiError when it can't be."""
         if (group := self._gathering or self._writing) is not None:
@@ -151,7 +198,8 @@ class Store:
 
     async def copy_to(self, target: str | PathLike[str]) -> None:
         """Write all that has been committed to a new file, a store by itself. Raise StoreError."""
-        await self.committed()
+        with suppress(ApiError):  # what can't be kept is not in the file, and who committed it is told
+            await self.committed()
         path = fspath(target)
         try:
             await asyncio.wrap_future(self._thread.submit(self._database.copy_to, path))
@@ -244,7 +292,7 @@ class Store:
             self._tell(undo.changes)
         self._correct(group.batch.keys, written.found)
         for each in groups:
-            _settle(each, _refusal(written.error))
+            _settle(each, _refusal(written.error), unknown=self._unknown())
         self._try_again()
 
     def _correct(self, keys: frozenset[Key], found: "dict[Key, tuple[int, Record]] | None") -> None:
@@ -292,11 +340,16 @@ class Store:
 
     def _attempted(self, group: _Group, tried: Future[_Written]) -> None:
         self._writing, written = None, tried.result()
-        self._correct(self._doubtful if self._broken else frozenset(), written.found)
+        was_broken = self._broken
+        self._correct(self._doubtful if was_broken else frozenset(), written.found)
         self._error = written.error
-        _settle(group, None)
+        _settle(group, None, changed=was_broken, unknown=self._unknown())
         self._try_again()
         self._start()
+
+    def _unknown(self) -> ApiError | None:
+        """Return what a reader is told where memory may not be what the file has."""
+        return ApiError("ServerException", f"The store can't be read: {self._error}") if self._broken else None
 
     def _tell(self, changes: Changes) -> None:
         for subscriber in tuple(self._subscribers):
@@ -320,9 +373,17 @@ def _soon[T](
         loop.call_soon_threadsafe(callback, group, found)
 
 
-def _settle(group: _Group, error: Exception | None) -> None:
+def _settle(group: _Group, error: Exception | None, *, changed: bool = False, unknown: ApiError | None = None) -> None:
+    """Tell those who wait. Readers look again where memory was `changed`, as it was where there is an error."""
     if group.done.done() or group.done.get_loop().is_closed():
         return
+    for reader in group.readers:
+        if unknown is not None:
+            reader.refuse(unknown)
+        elif changed or error is not None:
+            reader.look_again()
+        else:
+            reader.tell()
     if error is None:
         group.done.set_result(None)
     else:
