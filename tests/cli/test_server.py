@@ -7,10 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from botocore.config import Config
 
 from kecs.cli.server import server_command
 from kecs.core.settings_keys import KEYS
+from kecs.local.restarts import WAITS_S
 
 _TRUST = ("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -44,9 +49,41 @@ class Server:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
+    def pids_of(self, module: str) -> set[int]:
+        """Return the processes of a part that live."""
+        found = set()
+        for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            with suppress(OSError):  # it has ended meanwhile
+                if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    found.add(int(pid))
+        return found
+
+    def pid_of(self, module: str) -> int:
+        (pid,) = self.pids_of(module)
+        return pid
+
     def told(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['admin-port']}{path}", timeout=60) as answer:
             return json.loads(answer.read())
+
+
+def until[T](holds: Callable[[], T]) -> T:
+    """Poll until it is so."""
+    deadline = time.monotonic() + 60
+    while not (found := holds()):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+    return found
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def waiting(port: int) -> int:
+    """Return how many connections wait to be accepted at a port of 127.0.0.1 (proc_net_tcp: a listener's rx_queue)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A")
 
 
 def free_ports(count: int) -> list[int]:
@@ -187,14 +224,85 @@ def test_its_parts_end_with_it(tmp_path: Path) -> None:
         assert found.process.stderr.read() == ""  # which ends when the last of them has
 
 
-def test_a_part_that_ends_by_itself_ends_the_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("module", "name"), [("kecs.controlplane", "control plane"), ("kecs.gateway", "gateway")])
+def test_a_part_that_ends_by_itself_ends_the_rest(tmp_path: Path, module: str, name: str) -> None:
     with serving(tmp_path) as found:
-        children = Path(f"/proc/{found.process.pid}/task/{found.process.pid}/children").read_text().split()
-        (plane,) = [int(pid) for pid in children if b"kecs.controlplane" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        os.kill(plane, signal.SIGKILL)
+        os.kill(found.pid_of(module), signal.SIGKILL)
         assert found.process.wait(60) == 1
         assert found.process.stderr is not None
-        assert "the control plane has ended by itself, code -9" in found.process.stderr.read()
+        assert f"the {name} has ended by itself, code -9" in found.process.stderr.read()
+
+
+def test_an_emulator_that_was_killed_is_started_again_and_ecs_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path) as found:
+        ecs, s3 = found.client("ecs"), found.client("s3")
+        ecs.create_cluster(clusterName="kept")
+        s3.create_bucket(Bucket="lost", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        first = found.pid_of("kecs.emulator")
+        os.kill(first, signal.SIGKILL)
+        assert found.process.stderr is not None
+        told = found.process.stderr.readline()
+        assert told.startswith("kecs: the emulator was killed by signal 9 and is started again: buckets, queues, ")
+        assert found.client("s3").list_buckets()["Buckets"] == []  # an answer of the next one, however long it takes
+        s3.create_bucket(Bucket="new", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        assert [one["Name"] for one in s3.list_buckets()["Buckets"]] == ["new"]
+        assert ecs.list_clusters()["clusterArns"] == ["arn:aws:ecs:eu-west-1:000000000000:cluster/kept"]
+        assert found.pid_of("kecs.emulator") != first
+        assert {one["status"] for one in found.told("/health/detailed")["components"].values()} == {"ok"}
+        found.process.send_signal(signal.SIGINT)
+        assert found.process.wait(60) == 0
+        assert found.process.stderr.read() == ""
+
+
+def test_a_call_that_is_made_while_there_is_no_emulator_waits_for_the_next_one(tmp_path: Path) -> None:
+    with serving(tmp_path) as found, ThreadPoolExecutor() as pool:
+        port = int(found.told("/config")["emulator"]["value"].rpartition(":")[2])
+        dead = found.pid_of("kecs.emulator")
+        found.process.send_signal(signal.SIGSTOP)  # so that the next one does not come before the call
+        os.kill(dead, signal.SIGKILL)
+        try:
+            until(lambda: state(dead) == "Z")
+            call = pool.submit(found.client("s3").list_buckets)
+            until(lambda: waiting(port))
+            assert not call.done()
+        finally:
+            found.process.send_signal(signal.SIGCONT)
+        assert call.result(timeout=60)["Buckets"] == []
+
+
+_UNDER_WAY_BYTES = 1 << 26
+"""More than all buffers on the way hold: once it is sent, the emulator has begun to read it."""
+
+
+def test_a_call_that_is_under_way_when_the_emulator_is_killed_is_told_so(tmp_path: Path) -> None:
+    with serving(tmp_path) as found:
+        with closing(HTTPConnection("127.0.0.1", found.ports["api-port"], timeout=60)) as connection:
+            connection.putrequest("PUT", "/bucket/key")
+            connection.putheader("Content-Length", str(_UNDER_WAY_BYTES + 1))
+            connection.endheaders()
+            connection.send(bytes(_UNDER_WAY_BYTES))
+            os.kill(found.pid_of("kecs.emulator"), signal.SIGKILL)
+            answer = connection.getresponse()
+            assert (answer.status, b"<Code>BadGateway</Code>" in answer.read()) == (502, True)
+        assert found.client("s3").list_buckets()["Buckets"] == []
+
+
+def another_emulator(server: Server, dead: int) -> int:
+    """Wait for the process that comes after one that was killed."""
+    return until(lambda: server.pids_of("kecs.emulator") - {dead}).pop()
+
+
+def test_an_emulator_that_ends_again_and_again_is_given_up(tmp_path: Path) -> None:
+    with serving(tmp_path) as found:
+        assert found.process.stderr is not None
+        dead = 0
+        for _ in WAITS_S:
+            dead = another_emulator(found, dead)
+            os.kill(dead, signal.SIGKILL)
+            assert "the emulator was killed by signal 9 and is started again" in found.process.stderr.readline()
+        os.kill(another_emulator(found, dead), signal.SIGKILL)
+        assert found.process.wait(60) == 1
+        assert found.process.stderr.read() == "kecs: the emulator has ended by itself, code -9\n"
 
 
 def test_calls_are_not_told_at_level_warning(tmp_path: Path) -> None:

@@ -83,10 +83,11 @@ class Child:
                 raise MachineError(f"the {self.name} has ended") from None
 
     def close(self) -> None:
-        """Close our ends of the pipes."""
+        """Close our ends of the pipes; may be called again."""
         for descriptor in (self.control, self.ready):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+        self.control = self.ready = -1  # their numbers may be others' by the next call
 
 
 _FAILURE_HINT = "what it wrote stands above this line; `kecs run --backend URL` does without the embedded emulator"

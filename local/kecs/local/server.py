@@ -1,7 +1,8 @@
 """The edge of `kecs server`: control plane, gateway and emulator as processes, brought up, watched, and taken down.
 
 The emulator, which is slowest, is started first. All ports are taken before anything is started, so that one that is
-not free costs nothing but a sentence.
+not free costs nothing but a sentence. The embedded emulator is started again when it ends by itself; without control
+plane or gateway there is nothing to go on with.
 """
 
 import os
@@ -24,6 +25,7 @@ from kecs.core.settings import LogLevel
 from kecs.emulator.backend import Backend, face
 from kecs.local import children, ports, reporter
 from kecs.local.children import Child
+from kecs.local.embedded import Embedded, embedded
 from kecs.local.server_options import ServerOptions
 from kecs.local.server_screen import Screen, screen
 from kecs.local.summary import Record
@@ -31,8 +33,9 @@ from kecs.local.summary import Record
 _START_S: Final = 60.0
 _INSTANCE: Final = "instance"
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_ENDS: Final = (signal.SIGINT, signal.SIGTERM)
 _LOOK_S: Final = 1.0
+_WAKES_MAX: Final = 4096
 _STDOUT: Final = 1
 _TOLD: Final = frozenset(
     {"client_distrusts", "invalid", "refused", "unclassified", "internal_error", "misfit", "warned"}
@@ -56,24 +59,23 @@ def serve(options: ServerOptions) -> int:
         _have(options.directory)
         wakes = stack.enter_context(_signals())
         emulator = None
-        address = given
         if options.emulator and given is None:
-            emulator, address = stack.enter_context(_embedded(options.account))
-        if not options.emulator:
-            address = None
+            emulator = stack.enter_context(embedded(options.account, _tell))
+        address = emulator.address if emulator else given if options.emulator else None
         profile, found = _profile(options, address)
         told, telling = os.pipe()
         plane = _controlplane(stack, options, sockets, address, telling)
         gateway = _gateway(stack, options, sockets, address, profile, telling)
         os.close(telling)
-        parts = [part for part in (plane, gateway, emulator) if part is not None]
-        for part in parts:
+        for part in (plane, gateway):
             part.wait_ready(_START_S)
+        if emulator:
+            emulator.wait_ready(_START_S)
         log = reporter.Log(_STDOUT, "standard output")
         reading = reporter.Reporter(told, log, LogFormat.TEXT, shows=_shows(options.log_level))
         _show(options, found)
         reading.start()
-        code = _watch(parts, wakes)
+        code = _watch((plane, gateway), emulator, wakes)
         for part in (gateway, plane):
             part.stop()
         reading.finish()
@@ -118,20 +120,6 @@ def _shows(level: LogLevel) -> Callable[[Record], bool]:
         return lambda _: True
     shown = _TOLD if level is LogLevel.WARNING else _TOLD | {"call"}
     return lambda record: str(record.get("event")) in shown or str(record.get("event")).endswith("_failed")
-
-
-@contextmanager
-def _embedded(account: str) -> Iterator[tuple[Child, Backend]]:
-    """Start the embedded emulator; calls wait in its socket's backlog until it is ready."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        child = children.start(
-            "emulator", "kecs.emulator", ["--fd", str(listener.fileno()), "--account", account], [listener.fileno()]
-        )
-        host, port = listener.getsockname()
-    try:
-        yield child, Backend(scheme="http", host=host, port=port)
-    finally:
-        child.stop()
 
 
 def _profile(options: ServerOptions, address: Backend | None) -> tuple[str, str]:
@@ -205,10 +193,10 @@ def _started(  # noqa: PLR0917 - called in two places
 
 @contextmanager
 def _signals() -> Iterator[int]:
-    """Yield a descriptor that can be read from once somebody has asked for the end."""
+    """Yield a descriptor with a byte for each signal: somebody has asked for the end, or a part has ended."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    before = {number: signal.signal(number, lambda *_: None) for number in (*_ENDS, signal.SIGCHLD)}
     signal.set_wakeup_fd(writing)
     try:
         yield reading
@@ -220,16 +208,24 @@ def _signals() -> Iterator[int]:
         os.close(writing)
 
 
-def _watch(parts: Sequence[Child], wakes: int) -> int:
-    """Wait until somebody ends it, or a part ends by itself."""
+def _watch(parts: Sequence[Child], emulator: Embedded | None, wakes: int) -> int:
+    """Wait until somebody ends it, or a part ends by itself that is not started again."""
     while True:
-        readable, _, _ = select.select([wakes], [], [], _LOOK_S)
-        if readable:
+        wait_s = emulator.due_s(_LOOK_S) if emulator else _LOOK_S
+        readable, _, _ = select.select([wakes], [], [], wait_s)
+        if readable and any(number in _ENDS for number in os.read(wakes, _WAKES_MAX)):
             return 0
-        ended = next((part for part in parts if part.process.poll() is not None), None)
-        if ended is not None:
-            reporter.tell(f"kecs: the {ended.name} has ended by itself, code {ended.process.returncode}")
+        ended = [part for part in parts if part.process.poll() is not None]
+        if emulator and not emulator.look():
+            ended.append(emulator.child)
+        for part in ended:
+            _tell(f"the {part.name} has ended by itself, code {part.process.returncode}")
+        if ended:
             return 1
+
+
+def _tell(sentence: str) -> None:
+    reporter.tell(f"kecs: {sentence}")
 
 
 def _show(options: ServerOptions, found: str) -> None:
