@@ -27,47 +27,37 @@ type PlannedLine = Callable[[float, float, int, int, int, bytes], bytes]
 class CallLines:
     """Spells calls; it remembers the second it is in."""
 
-    __slots__ = ("_prefix", "_prefix_bytes", "_second", "_verdict")
+    __slots__ = ("_prefix", "_second", "_verdict")
 
     def __init__(self, verdict: str = "intercept") -> None:
         self._verdict = verdict
         self._second = -1
-        self._prefix = ""
-        self._prefix_bytes = b""
+        self._prefix = b""
 
     def line(self, exchange: Exchange, context: CallContext, now: datetime) -> bytes:
         """Return the line of a finished call, with its end."""
-        second = int(now.timestamp())
-        if second != self._second:
-            self._turn(second)
         call, route = context.call, context.route
         upstream = "" if route is None or exchange.upstream is None else route.address
-        duration_ms = max(0.0, exchange.ended - exchange.started) * _MILLISECONDS
-        return (
-            f'{{"time":"{self._prefix}{now.microsecond // _MILLISECONDS:03d}Z","event":"call",{_of_call(call)}'
-            f'"status":{exchange.status},"duration_ms":{duration_ms:.3f},"bytes_in":{exchange.request_bytes},'
-            f'"bytes_out":{exchange.response_bytes},"upstream":"{upstream}","request_id":{_quoted(context.request_id)},'
-            f'{_of_request(call.host, exchange.head.method)}"verdict":"{self._verdict_on(exchange)}",'
-            f'"reason":"{exchange.reason}"}}\n'
-        ).encode()
+        form = _form(call, upstream, exchange.head.method, self._verdict_on(exchange), exchange.reason)
+        return form % (
+            self._at(int(now.timestamp())),
+            now.microsecond // _MILLISECONDS,
+            exchange.status,
+            max(0.0, exchange.ended - exchange.started) * _MILLISECONDS,
+            exchange.request_bytes,
+            exchange.response_bytes,
+            _quoted(context.request_id.encode("latin-1")),
+        )
 
     def planned(self, call: Call, address: str, method: bytes) -> PlannedLine:
         """Return what spells the lines of intercepted calls that differ in nothing but time, sizes and request id."""
-        words = f'"event":"call",{_of_call(call)}"status":'.replace("%", "%%")
-        before = f'"upstream":"{address}","request_id":'.replace("%", "%%")
-        after = f',{_of_request(call.host, method)}"verdict":"{self._verdict}","reason":""}}\n'.replace("%", "%%")
-        form = (
-            f'{{"time":"%b%03dZ",{words}%d,"duration_ms":%.3f,"bytes_in":%d,"bytes_out":%d,{before}%b{after}'
-        ).encode()
+        form = _form(call, address, method, self._verdict, "")
 
         def line(now: float, seconds: float, status: int, sent: int, got: int, identity: bytes) -> bytes:  # noqa: PLR0917 - called in one place
             second = int(now)
-            if second != self._second:
-                self._turn(second)
-            quoted = b'"%b"' % identity if _PLAIN.fullmatch(identity) else _quoted(identity.decode("latin-1")).encode()
             took_ms = seconds * _MILLISECONDS if seconds > 0 else 0.0
             milliseconds = int((now - second) * _MILLISECONDS)
-            return form % (self._prefix_bytes, milliseconds, status, took_ms, sent, got, quoted)
+            return form % (self._at(second), milliseconds, status, took_ms, sent, got, _quoted(identity))
 
         return line
 
@@ -76,28 +66,31 @@ class CallLines:
             return "answer"
         return "engine" if exchange.connection.origin == "engine" else self._verdict
 
-    def _turn(self, second: int) -> None:
-        """Spell the second, which is another than before."""
-        self._second = second
-        self._prefix = timestamp(datetime.fromtimestamp(second, UTC)).removesuffix("000Z")
-        self._prefix_bytes = self._prefix.encode()
+    def _at(self, second: int) -> bytes:
+        """Spell a second, which is mostly the one before."""
+        if second != self._second:
+            self._second = second
+            self._prefix = timestamp(datetime.fromtimestamp(second, UTC)).removesuffix("000Z").encode()
+        return self._prefix
 
 
-def _quoted(value: str) -> str:
-    if value.replace("-", "").isalnum() and value.isascii() and len(value) <= _KEPT // 8:
-        return f'"{value}"'
-    return json.dumps(text_of(value))
+def _quoted(value: bytes) -> bytes:
+    return b'"%b"' % value if _PLAIN.fullmatch(value) else json.dumps(text_of(value.decode("latin-1"))).encode()
 
 
-def _of_call(call: Call) -> str:
-    return _of_words(call.service, call.operation, call.region)
-
-
-@lru_cache(maxsize=_KEPT)
-def _of_words(service: str, operation: str, region: str) -> str:
-    return f'"service":{json.dumps(service)},"operation":{json.dumps(operation)},"region":{json.dumps(region)},'
+def _form(call: Call, upstream: str, method: bytes, verdict: str, reason: str) -> bytes:
+    """Return the line as bytes to be formatted with second, milliseconds, status, duration, sizes and request id."""
+    return _form_of(call.service, call.operation, call.region, call.host, upstream, method, verdict, reason)
 
 
 @lru_cache(maxsize=_KEPT)
-def _of_request(host: str, method: bytes) -> str:
-    return f'"host":{json.dumps(host)},"method":{json.dumps(text_of(method.decode("latin-1")))},'
+def _form_of(*words: str | bytes) -> bytes:
+    texts = [word if isinstance(word, str) else text_of(word.decode("latin-1")) for word in words]
+    service, operation, region, host, upstream, method, verdict, reason = [
+        json.dumps(text).replace("%", "%%") for text in texts
+    ]
+    return (
+        f'{{"time":"%b%03dZ","event":"call","service":{service},"operation":{operation},"region":{region},"status":%d,'
+        f'"duration_ms":%.3f,"bytes_in":%d,"bytes_out":%d,"upstream":{upstream},"request_id":%b,'
+        f'"host":{host},"method":{method},"verdict":{verdict},"reason":{reason}}}\n'
+    ).encode()
