@@ -6,6 +6,8 @@ import pytest
 from ecs_lab import EcsLab
 from tasks_lab import STEM, machines, node, register, run_task, tasks_api
 
+from kecs.controlplane.records import Task
+
 type Json = dict[str, Any]
 
 
@@ -63,6 +65,11 @@ def test_a_port_of_a_machine_is_taken_once(lab: EcsLab) -> None:
         pytest.param(
             {"placementStrategy": [{"type": "binpack", "field": "memory"}]}, ["a", "a", "a", "a"], id="packed by memory"
         ),
+        pytest.param(
+            {"placementStrategy": [{"type": "binpack", "field": "MEMORY"}]},
+            ["a", "a", "a", "a"],
+            id="as the CDK says it",
+        ),
         pytest.param({"placementStrategy": [{"type": "random"}]}, ["a", "b", "c", "a"], id="any: the emptiest"),
         pytest.param({"placementConstraints": [{"type": "distinctInstance"}]}, ["a", "b", "c", None], id="distinct"),
         pytest.param(
@@ -92,3 +99,69 @@ def test_only_what_was_asked_for_is_pinned_to_its_machine(lab: EcsLab) -> None:
     run_task(lab, "job")
     run_task(lab, "job", placementConstraints=[{"type": "distinctInstance"}], group="other")
     assert [one.node for one in lab.state.tasks_of_cluster(f"{STEM}:cluster/default")] == ["", "a"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"type": "binpack", "field": "disk"}, "of type binpack must be cpu or memory, not 'disk'."),
+        ({"type": "binpack"}, "of type binpack must be cpu or memory, not nothing."),
+        ({"type": "spread", "field": "cpu"}, "of type spread must be instanceId, host or attribute:NAME, not 'cpu'."),
+        ({"type": "spread", "field": "attribute:"}, "must be instanceId, host or attribute:NAME, not 'attribute:'."),
+        ({"type": "spread"}, "of type spread must be instanceId, host or attribute:NAME, not nothing."),
+        ({"field": "cpu"}, "PlacementStrategy.type should not be null or empty."),
+    ],
+)
+def test_strategies_that_are_refused(lab: EcsLab, said: Json, message: str) -> None:
+    machines(lab, node("a"))
+    refused = lab.refused("RunTask", {"taskDefinition": "job", "placementStrategy": [{"type": "random"}, said]})
+    assert refused.code == "InvalidParameterException"
+    assert refused.message.endswith(message)
+    assert list(lab.state.every(Task)) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"type": "memberOf"}, "A placement constraint of type memberOf must have an expression."),
+        ({"type": "memberOf", "expression": "colour == red"}, "Invalid query: colour == red"),
+        ({"type": "memberOf", "expression": "attribute:x like y"}, "Invalid query: attribute:x like y"),
+        (
+            {"type": "memberOf", "expression": f"attribute:x == {'y' * 2000}"},
+            "The expression of a placement constraint can have at most 2000 characters.",
+        ),
+        (
+            {"type": "distinctInstance", "expression": "attribute:x"},
+            "A placement constraint of type distinctInstance can't have an expression.",
+        ),
+        ({"expression": "attribute:x"}, "PlacementConstraint.type should not be null or empty."),
+    ],
+)
+def test_constraints_that_are_refused(lab: EcsLab, said: Json, message: str) -> None:
+    machines(lab, node("a"))
+    refused = lab.refused("RunTask", {"taskDefinition": "job", "placementConstraints": [said]})
+    assert (refused.code, refused.message) == ("InvalidParameterException", message)
+    assert list(lab.state.every(Task)) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"type": "spread", "field": "HOST"},
+        {"type": "spread", "field": "instanceId"},
+        {"type": "spread", "field": "attribute:a.b"},
+        {"type": "binpack", "field": "CPU"},
+        {"type": "random", "field": "anything"},
+    ],
+)
+def test_strategies_that_are_taken(lab: EcsLab, said: Json) -> None:
+    machines(lab, node("a"))
+    assert len(run_task(lab, "job", placementStrategy=[said])) == 1
+
+
+def test_all_that_is_wrong_is_told(lab: EcsLab) -> None:
+    said = {"placementConstraints": [{"type": "memberOf"}] * 2, "placementStrategy": [{"type": "spread"}]}
+    assert lab.refused("RunTask", {"taskDefinition": "job", **said}).message == (
+        "A placement constraint of type memberOf must have an expression. "
+        "The field of a placement strategy of type spread must be instanceId, host or attribute:NAME, not nothing."
+    )

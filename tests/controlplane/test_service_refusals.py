@@ -164,6 +164,11 @@ def vpc(lab: ServiceLab) -> dict[str, Any]:
             "Placement strategies can have at most 5 items.",
         ),
         (
+            {"placementStrategy": [{"type": "binpack", "field": "disk"}]},
+            "InvalidParameterException",
+            "The field of a placement strategy of type binpack must be cpu or memory, not 'disk'.",
+        ),
+        (
             {"placementConstraints": [{"type": "memberOf", "expression": "attribute:x =="}]},
             "InvalidParameterException",
             "",

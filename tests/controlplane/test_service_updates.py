@@ -81,6 +81,19 @@ def test_percentages_are_changed_one_by_one(lab: ServiceLab) -> None:
     assert (found["minimumHealthyPercent"], found["deploymentCircuitBreaker"]) == (50, breaker)
 
 
+def test_placement_that_is_refused_changes_nothing(lab: ServiceLab) -> None:
+    before = lab.described()
+    refusals: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"placementStrategy": [{"type": "spread", "field": "memory"}]}, "must be instanceId, host or attribute:NAME"),
+        ({"placementConstraints": [{"type": "memberOf", "expression": "colour == red"}]}, "Invalid query"),
+    )
+    for said, message in refusals:
+        with pytest.raises(ApiError, match=message) as refused:
+            lab.update(desiredCount=3, **said)
+        assert refused.value.code == "InvalidParameterException"
+    assert lab.described() == before
+
+
 def test_placement_is_removed_by_empty_lists(lab: ServiceLab) -> None:
     lab.update(placementStrategy=[{"type": "random"}], placementConstraints=[{"type": "distinctInstance"}])
     found = lab.update(placementStrategy=[], placementConstraints=[])

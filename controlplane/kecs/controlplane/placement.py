@@ -18,6 +18,13 @@ from kecs.controlplane.task_making import instance_zone
 type Json = dict[str, Any]
 
 FARGATE: Final = "FARGATE"
+PACKED: Final = frozenset({"cpu", "memory"})
+"""What binpack knows, in small letters: clients say CPU and MEMORY as well, and so did the CDK by itself."""
+INSTANCES: Final = frozenset({"instanceid", "host"})
+"""What spread knows besides attributes, in small letters."""
+ATTRIBUTE: Final = "attribute:"
+EXPRESSION_MOST: Final = 2000
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +104,7 @@ def rooms(state: State, cluster: Cluster) -> list[Room]:
 def _meets(room: Room, constraint: Json, need: Need) -> bool:
     if constraint["type"] == "distinctInstance":
         return not room.groups[need.group]
-    facts = {f"attribute:{name}": (value,) for name, value in room.attributes.items()}
+    facts = {f"{ATTRIBUTE}{name}": (value,) for name, value in room.attributes.items()}
     instance = room.instance
     own = {"ec2InstanceId": (instance.ec2_instance_id,), "agentConnected": (str(instance.agent_connected).lower(),)}
     return query(constraint.get("expression", ""))(facts | own | {"task:group": tuple(room.groups)})
@@ -133,16 +140,49 @@ def place(found: Sequence[Room], need: Need) -> tuple[Room | None, list[Json]]:
 
 def _cost(strategy: Json, room: Room, found: Sequence[Room], need: Need) -> int:
     """Return how much a strategy is against an instance."""
-    by = strategy.get("field", "")
+    by = strategy.get("field") or ""
     if strategy["type"] == "binpack":
-        return room.memory if by == "memory" else room.cpu
+        return room.memory if by.lower() == "memory" else room.cpu
     if strategy["type"] == "random":
         return 0
     return sum(one.groups[need.group] for one in found if _domain(one, by) == _domain(room, by))
 
 
 def _domain(room: Room, by: str) -> str:
-    return room.instance.arn if by in {"instanceId", "host"} else room.attributes.get(by.removeprefix("attribute:"), "")
+    return room.instance.arn if by.lower() in INSTANCES else room.attributes.get(by.removeprefix(ATTRIBUTE), "")
+
+
+def strategy_fault(strategy: Mapping[str, Any]) -> str:
+    """Return why tasks can't be placed by a strategy; empty where they can.
+
+    type     field
+    random   any, it is not used
+    binpack  cpu, memory
+    spread   instanceId, host, attribute:NAME
+    """
+    kind, field_ = strategy["type"], strategy.get("field") or ""
+    match kind:
+        case "random":
+            return ""
+        case "binpack":
+            holds, fields = field_.lower() in PACKED, "cpu or memory"
+        case _:
+            named = field_.startswith(ATTRIBUTE) and field_ != ATTRIBUTE
+            holds, fields = field_.lower() in INSTANCES or named, "instanceId, host or attribute:NAME"
+    said = f"'{field_}'" if field_ else "nothing"
+    return "" if holds else f"The field of a placement strategy of type {kind} must be {fields}, not {said}."
+
+
+def constraint_fault(constraint: Mapping[str, Any]) -> str:
+    """Return what is wrong with a constraint besides how its expression is spelled; empty where nothing is."""
+    expression = constraint.get("expression") or ""
+    if constraint["type"] == "distinctInstance":
+        return "A placement constraint of type distinctInstance can't have an expression." if expression else ""
+    if not expression:
+        return "A placement constraint of type memberOf must have an expression."
+    if len(expression) > EXPRESSION_MOST:
+        return f"The expression of a placement constraint can have at most {EXPRESSION_MOST} characters."
+    return ""
 
 
 def on_instance(task: Task, instance: ContainerInstance, *, pinned: bool) -> Task:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from kecs.controlplane import capacity_providers, cluster_query, scheduling_limits
 from kecs.controlplane.errors import ApiError, invalid, unsupported
 from kecs.controlplane.operation import Question, Request
+from kecs.controlplane.placement import constraint_fault, strategy_fault
 from kecs.controlplane.records import Cluster, TaskDefinition
 from kecs.controlplane.state import Scope
 from kecs.controlplane.task_making import launch_type_of
@@ -208,9 +209,12 @@ def placement(
         raise invalid(f"Placement constraints can have at most {_MOST_CONSTRAINTS} items.")
     if len(strategies) > _MOST_STRATEGIES:
         raise invalid(f"Placement strategies can have at most {_MOST_STRATEGIES} items.")
+    faults = (*map(constraint_fault, constraints), *map(strategy_fault, strategies))
+    if wrong := " ".join(dict.fromkeys(fault for fault in faults if fault)):
+        raise invalid(wrong)
     for one in constraints:
-        if one.get("type") == "memberOf":
-            cluster_query.query(one.get("expression") or "")
+        if one["type"] == "memberOf":
+            cluster_query.query(one["expression"])
     if launch_type == _FARGATE and strategies:
         raise invalid("Placement strategies are not supported with FARGATE launch type.")
     if launch_type == _FARGATE and constraints:
