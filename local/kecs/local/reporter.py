@@ -9,15 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import Final, Literal
+from typing import Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from kecs.core.errors import UsageError
 from kecs.core.formats import LogFormat, Summary
+from kecs.local.columns import laid
 from kecs.local.options import RunOptions
-from kecs.local.summary import Record, Row, Tally, as_json, duration, line, size
+from kecs.local.summary import Record, Row, Tally, as_json, line
 
 _LINE_MAX = 1 << 20
 _READ_SIZE: Final = 1 << 16
@@ -189,67 +190,17 @@ def show_summary(rows: list[Row], summary: Summary) -> None:
         tell(json.dumps(as_json(rows)))
     elif summary is Summary.TABLE and rows:
         console = Console(stderr=True, highlight=False)
-        tell(drawn(rows, console) if console.is_terminal else plain(rows))
+        tell(drawn(rows, console) if console.is_terminal else "\n".join(one.text for one in laid(rows, _PAGE)))
+
+
+_PAGE: Final = 80
+"""Columns of a log that is no terminal."""
 
 
 def drawn(rows: list[Row], console: Console) -> str:
     """Return the summary as this terminal shows it."""
     with console.capture() as captured:
-        console.print(table(rows, console.width), markup=False)
+        for one in laid(rows, console.width):
+            style = "bold" if one.heading else "red" if one.failed else ""
+            console.print(Text(one.text, style=style), soft_wrap=True)
     return captured.get().rstrip("\n")
-
-
-_HEADINGS = ("Service", "Operation", "Calls", "Errors", "p50", "p99", "Bytes")
-_LEFT = 2
-"""How many columns are text: they stand to the left."""
-_LEAST = (6, 4, 5)
-"""The columns that a narrow terminal goes without, in this order: bytes, p50, p99."""
-_GAP = 2
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    counts = (str(row.calls), str(row.errors or "-"), duration(row.p50_ms), duration(row.p99_ms), size(row.bytes))
-    return (row.service, row.operation, *counts)
-
-
-def _widths(rows: list[Row]) -> list[int]:
-    lines = [_HEADINGS, *map(_cells, rows)]
-    return [max(len(cells[index]) for cells in lines) for index in range(len(_HEADINGS))]
-
-
-def _columns(rows: list[Row], width: int) -> list[int]:
-    """Return the columns that a terminal of this width has room for: what was called comes before how long it took."""
-    widths = _widths(rows)
-    kept = list(range(len(_HEADINGS)))
-    for least in _LEAST:
-        if sum(widths[index] + _GAP for index in kept) - _GAP <= width:
-            break
-        kept.remove(least)
-    return kept
-
-
-def table(rows: list[Row], width: int) -> Table:
-    """Return the summary for a terminal."""
-    kept = _columns(rows, width)
-    found = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
-    for index in kept:
-        heading, left = _HEADINGS[index], index < _LEFT
-        justify: Literal["left", "right"] = "left" if left else "right"
-        found.add_column(heading, justify=justify, no_wrap=not left, overflow="fold", min_width=len(heading))
-    for row in rows:
-        cells = _cells(row)
-        found.add_row(*(cells[index] for index in kept), style="red" if row.errors else None)
-    return found
-
-
-def plain(rows: list[Row]) -> str:
-    """Return the summary as text in columns."""
-    lines = [_HEADINGS, *map(_cells, rows)]
-    widths = _widths(rows)
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if index < _LEFT else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in lines
-    )
