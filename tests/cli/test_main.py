@@ -3,16 +3,56 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from kecs.cli.main import cli
 
 KECS = (sys.executable, "-m", "kecs.cli")
 
 
 def kecs(*arguments: str, out: int = subprocess.PIPE, err: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*KECS, *arguments], stdout=out, stderr=err, text=True, timeout=60, check=False)
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    """Return the words of every command there is."""
+    yield path
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name)
+
+
+COMMANDS = [pytest.param(path, id=" ".join(("kecs", *path))) for path in commands(cli)]
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_help_fits_eighty_columns_and_says_each_sentence_to_its_end(path: tuple[str, ...]) -> None:
+    ran = CliRunner().invoke(cli, [*path, "--help"], prog_name="kecs")
+    assert ran.exit_code == 0
+    lines = ran.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines[1:] if line.endswith("...")] == []  # a summary that is cut short
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_option_says_what_it_is_and_what_it_takes(path: tuple[str, ...]) -> None:
+    command: click.Command = cli
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    for option in (one for one in command.params if isinstance(one, click.Option)):
+        assert option.help, option.opts
+        assert option.help.endswith(".")
+        assert option.show_default is None  # a default is told in the sentence, everywhere alike
+        takes = option.make_metavar(click.Context(command)) if not option.is_flag else ""
+        assert takes not in {"TEXT", "PATH", "INTEGER", "FILENAME"}, option.opts
 
 
 @pytest.mark.parametrize("arguments", [[], ["config"]])

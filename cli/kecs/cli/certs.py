@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kecs.cli.config import CONFIG_HELP
+
 if TYPE_CHECKING:
     from kecs.certs.outcome import Workload
     from kecs.cli.certs_place import Place
@@ -27,7 +29,8 @@ def certs_group() -> None:
     \b
     Which authority a command is about:
       --embedded                          this machine's, of `kecs run`
-      --cluster, --context, --kubeconfig  the cluster's
+      --cluster, --context, --kubeconfig,
+      --namespace                         the cluster's
       none of them                        the cluster's if KUBECONFIG is set or
                                           in a pod, else this machine's
     """  # noqa: D301 - click's own mark: the paragraph keeps its lines
@@ -38,10 +41,12 @@ def _located(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--embedded", is_flag=True, help="This machine's authority.")
     @click.option("--cluster", is_flag=True, help="The cluster's authority.")
-    @click.option("--context", default="", metavar="NAME", help="A context of the kubeconfig.")
-    @click.option("--kubeconfig", default="", metavar="FILE", help="Default: KUBECONFIG, else ~/.kube/config.")
-    @click.option("-n", "--namespace", default="", metavar="NAME", help="Where KECS runs. Default: kecs-system.")
-    @click.option("--config", default="", metavar="FILE", help="Settings file.")
+    @click.option("--context", default="", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")
+    @click.option(
+        "--kubeconfig", default="", metavar="FILE", help="The cluster. Default: KUBECONFIG, else ~/.kube/config."
+    )
+    @click.option("-n", "--namespace", default="", metavar="NAME", help="Namespace of KECS. Default: kecs-system.")
+    @click.option("--config", default="", metavar="FILE", help=CONFIG_HELP)
     @functools.wraps(command)
     def located(
         *,
@@ -64,7 +69,7 @@ def _located(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @certs_group.command("status")
 @_located
-@click.option("-o", "--output", type=_OUTPUT, default="table", show_default=True)
+@click.option("-o", "--output", type=_OUTPUT, default="table", help="How it is written. Default: table.")
 def status_command(*, place: "Place", output: str) -> None:
     """Show what exists, how long it is valid and who trusts it."""
     from kecs.cli import certs_status  # noqa: PLC0415 - see above
@@ -75,13 +80,22 @@ def status_command(*, place: "Place", output: str) -> None:
 
 @certs_group.command("rotate")
 @_located
-@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--wait", is_flag=True, help="Wait until nobody needs the old root, and retire it.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this.")
-@click.option("--phase", type=click.Choice(["prepare", "switch", "retire"]), help="This act alone.")
-@click.option("--force", is_flag=True, help="Even if running workloads break.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait no longer than this. Default: as long as it takes.",
+)
+@click.option(
+    "--phase",
+    type=click.Choice(["prepare", "switch", "retire"]),
+    help="Do this act alone. Default: all that can be done now.",
+)
+@click.option("--force", is_flag=True, help="Go on even if workloads that run break.")
 @click.option("--emergency", is_flag=True, help="A key has leaked: replace it at once; workloads must restart.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask before --emergency.")
 def rotate_command(
     *,
     place: "Place",
@@ -122,9 +136,18 @@ def rotate_command(
 
 @certs_group.command("export")
 @_located
-@click.option("-f", "--format", "form", type=click.Choice(["pem", "jks", "pkcs12"]), default="pem", show_default=True)
-@click.option("-O", "--output", "file", type=_FILE, help="Default: standard output.")
-@click.option("--password", default="changeit", show_default=True, help="Of a trust store.")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["pem", "jks", "pkcs12"]),
+    default="pem",
+    help="Form of what is written. Default: pem.",
+)
+@click.option("-O", "--output", "file", type=_FILE, metavar="FILE", help="File to write. Default: standard output.")
+@click.option(
+    "--password", default="changeit", metavar="PASSWORD", help="Password of a jks or pkcs12 file. Default: changeit."
+)
 def export_command(*, place: "Place", form: str, file: Path | None, password: str) -> None:
     """Write the roots to trust: certificates, never a key."""
     from kecs.cli.certs_export import Form, spelled  # noqa: PLC0415 - see above
@@ -146,7 +169,7 @@ def export_command(*, place: "Place", form: str, file: Path | None, password: st
 @certs_group.command("verify")
 @_located
 @click.argument("host")
-@click.option("-o", "--output", type=_OUTPUT, default="table", show_default=True)
+@click.option("-o", "--output", type=_OUTPUT, default="table", help="How it is written. Default: table.")
 def verify_command(*, place: "Place", host: str, output: str) -> int:
     """Check what a workload would be served for HOST.
 
@@ -164,9 +187,11 @@ def verify_command(*, place: "Place", host: str, output: str) -> int:
 @certs_group.command("import")
 @_located
 @click.argument("directory", type=_FILE, required=False)
-@click.option("--cert", type=_FILE, metavar="FILE", help="The certificate, then what signed it.")
+@click.option(
+    "--cert", type=_FILE, metavar="FILE", help="The certificate, then what signed it, PEM. Instead of DIRECTORY."
+)
 @click.option("--key", type=_FILE, metavar="FILE", help="Its private key, PEM, unencrypted.")
-@click.option("--ca", type=_FILE, metavar="FILE", help="The root of an issuer.")
+@click.option("--ca", type=_FILE, metavar="FILE", help="The root above an issuer, PEM.")
 @click.option("--dry-run", is_flag=True, help="Check everything, and change nothing.")
 def import_command(
     *, place: "Place", directory: Path | None, cert: Path | None, key: Path | None, ca: Path | None, dry_run: bool

@@ -38,17 +38,31 @@ _AGAIN_S: Final = 2.0
 
 @click.command("check")
 @click.option(
-    "-n", "--namespace", "--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where KECS runs."
+    "-n",
+    "--namespace",
+    "--system-namespace",
+    default=SYSTEM_NAMESPACE,
+    metavar="NAME",
+    help=f"Namespace of KECS. Default: {SYSTEM_NAMESPACE}.",
 )
-@click.option("--context", default="", metavar="NAME", help="A context of the kubeconfig.")
-@click.option("--kubeconfig", default="", metavar="FILE", help="Default: KUBECONFIG, else ~/.kube/config.")
-@click.option("--probe-namespace", default="default", show_default=True, help="Where pods are tried.")
-@click.option("--leak-probe", is_flag=True, help="Also run a pod that tries to get past its sidecar.")
-@click.option("--image", metavar="IMAGE", default="", help="Of that pod. Default: the sidecar's.")
+@click.option("--context", default="", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")
+@click.option("--kubeconfig", default="", metavar="FILE", help="The cluster. Default: KUBECONFIG, else ~/.kube/config.")
 @click.option(
-    "--wait", "wait_s", metavar="DURATION", type=Duration(), default=0.0, help="Until nothing fails, e.g. 2m."
+    "--probe-namespace", default="default", metavar="NAME", help="Namespace that pods are tried in. Default: default."
 )
-@click.option("-o", "--output", type=click.Choice(["table", *FORMATS]), default="table", show_default=True)
+@click.option("--leak-probe", is_flag=True, help="Also run a pod that tries to get past its sidecar.")
+@click.option("--image", metavar="IMAGE", default="", help="Image of the pod of --leak-probe. Default: the sidecar's.")
+@click.option(
+    "--wait",
+    "wait_s",
+    metavar="DURATION",
+    type=Duration(),
+    default=0.0,
+    help="Try again until nothing fails, so long at most, e.g. 2m. Default: once.",
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["table", *FORMATS]), default="table", help="How it is written. Default: table."
+)
 def check_command(**flags: Any) -> int:
     """Say what is wrong with a cluster, and what to do about it.
 

@@ -1,18 +1,34 @@
 """`kecs config`: every setting, its value and where that came from."""
 
+from typing import Final
+
 import click
+
+CONFIG_HELP: Final = "Settings file. Default: KECS_CONFIG, else kecs.yaml here and in ~/.config/kecs."
+"""Of --config, wherever it is one."""
 
 
 @click.group("config")
-@click.option("--config", metavar="FILE", default="", help="Settings file. Default: KECS_CONFIG, else kecs.yaml.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    default="",
+    help=CONFIG_HELP,
+)
 @click.pass_context
 def config_group(context: click.Context, config: str) -> None:
-    """Show the settings, and where each value came from."""
+    """Show and check the settings, and where each came from."""
     context.obj = config
 
 
 @config_group.command("show")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml"]),
+    default="table",
+    help="How it is written. Default: table.",
+)
 @click.pass_obj
 def show_command(config: str, output: str) -> None:
     """List every setting, its value and its source."""
@@ -24,7 +40,10 @@ def show_command(config: str, output: str) -> None:
 @config_group.command("validate")
 @click.argument("file")
 def validate_command(file: str) -> None:
-    """Say everything that is wrong with FILE; the exit code is 2 then."""
+    """Say everything that is wrong with FILE.
+
+    The exit code is 0 when nothing is, else 2.
+    """
     from kecs.cli.settings_files import read_settings  # noqa: PLC0415 - the same
 
     loaded = read_settings(config=file, environ={})

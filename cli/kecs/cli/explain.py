@@ -25,7 +25,9 @@ def _with_cluster(command: Any) -> Any:
 @click.command("explain")
 @click.argument("pods", metavar="[pod/NAME]...", nargs=-1)
 @files_option(required=False)
-@click.option("-o", "--output", type=click.Choice(["text", *FORMATS]), default="text", show_default=True)
+@click.option(
+    "-o", "--output", type=click.Choice(["text", *FORMATS]), default="text", help="How it is written. Default: text."
+)
 @facts_options
 @_with_cluster
 def explain_command(*, pods: tuple[str, ...], files: tuple[str, ...], output: str, **given: Any) -> int:

@@ -30,7 +30,7 @@ def files_option(*, required: bool = True) -> Callable[[Callable[..., Any]], Cal
 
 
 output_option = click.option(
-    "-o", "--output", type=click.Choice(["yaml", "json"]), help="Format. Default: each document as it came."
+    "-o", "--output", type=click.Choice(["yaml", "json"]), help="How it is written. Default: each document as it came."
 )
 _FACTS: Final = (
     click.option(
@@ -45,11 +45,17 @@ _FACTS: Final = (
         metavar="FILE",
         help="The authority's roots, PEM; `kecs proxy certs export` writes them.",
     ),
-    click.option("--init-image", metavar="IMAGE", help="Image of the init container."),
-    click.option("--sidecar-image", metavar="IMAGE", help="Image of the sidecar."),
-    click.option("--endpoint", metavar="URL", help="Who answers AWS calls."),
-    click.option("-n", "--namespace", metavar="NAME", default="", help="Namespace of what names none."),
-    click.option("--mode", type=click.Choice(_MODES), help="As if every namespace asked for this mode."),
+    click.option("--init-image", metavar="IMAGE", help="Image of the init container. Default: that of the settings."),
+    click.option("--sidecar-image", metavar="IMAGE", help="Image of the sidecar. Default: that of the settings."),
+    click.option("--endpoint", metavar="URL", help="Who answers AWS calls. Default: that of the settings."),
+    click.option(
+        "-n", "--namespace", metavar="NAME", default="", help="Namespace of what names none. Default: default."
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice(_MODES),
+        help="Do as if every namespace asked for this mode. Default: what manifests and settings say.",
+    ),
     click.option("--server-version", metavar="X.Y", help="Version of the API server, e.g. 1.34."),
 )
 
@@ -71,7 +77,7 @@ def inject_command(*, files: tuple[str, ...], output: str | None, **given: Any) 
     Pods, Deployments, Jobs, CronJobs and their like, in lists and files of
     several documents. What does not change stays as it is, comments and all. A
     line per workload tells on standard error what was done, and why. If one is
-    refused, nothing is written.
+    refused, nothing is written, and the exit code is 1.
     """
     from kecs.cli.inject_review import injected, lacks_roots, refusals  # noqa: PLC0415 - as below
 

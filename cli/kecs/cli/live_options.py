@@ -56,9 +56,16 @@ class Scope:
 
 
 CLUSTER_OPTIONS: Final = (
-    click.option("--context", default="", metavar="NAME", help="A context of the kubeconfig."),
-    click.option("--kubeconfig", default="", metavar="FILE", help="Default: KUBECONFIG, else ~/.kube/config."),
-    click.option("--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where KECS runs."),
+    click.option("--context", default="", metavar="NAME", help="Context of the kubeconfig. Default: its current one."),
+    click.option(
+        "--kubeconfig", default="", metavar="FILE", help="The cluster. Default: KUBECONFIG, else ~/.kube/config."
+    ),
+    click.option(
+        "--system-namespace",
+        default=SYSTEM_NAMESPACE,
+        metavar="NAME",
+        help=f"Namespace of KECS. Default: {SYSTEM_NAMESPACE}.",
+    ),
 )
 
 
@@ -85,7 +92,9 @@ def scoped(*, everywhere: bool = False, one_pod: bool = False) -> Callable[[Call
             return command(scope=scope_of(namespace=namespace, everywhere=each, **where), **flags)
 
         options = [
-            click.option("-n", "--namespace", default="", metavar="NAME", help=f"Of the pods. Default: {default}."),
+            click.option(
+                "-n", "--namespace", default="", metavar="NAME", help=f"Namespace of the pods. Default: {default}."
+            ),
             *CLUSTER_OPTIONS,
         ]
         if not one_pod and not everywhere:

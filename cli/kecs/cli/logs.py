@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 
 _OUTPUT: Final = click.Choice(["text", "json"])
 _FILTERS: Final = (
-    click.option("--service", "services", multiple=True, metavar="NAME", help="Calls of this service, e.g. s3."),
-    click.option("--operation", "operations", multiple=True, metavar="NAME", help="This operation; * is any text."),
-    click.option("--status", "statuses", multiple=True, metavar="STATUS", help="4xx, 5xx, 404, error or ok."),
-    click.option("--raw", is_flag=True, help="Lines as the sidecar wrote them."),
-    click.option("-o", "--output", type=_OUTPUT, default="text", show_default=True, help="json: an object per line."),
+    click.option("--service", "services", multiple=True, metavar="NAME", help="Only calls of this service, e.g. s3."),
+    click.option(
+        "--operation", "operations", multiple=True, metavar="NAME", help="Only calls of this operation; * is any text."
+    ),
+    click.option(
+        "--status",
+        "statuses",
+        multiple=True,
+        metavar="STATUS",
+        help="Only calls that ended so: 4xx, 5xx, 404, error or ok.",
+    ),
+    click.option("--raw", is_flag=True, help="Write lines as the sidecar did."),
+    click.option("-o", "--output", type=_OUTPUT, default="text", help="json: an object per line. Default: text."),
 )
 
 
@@ -36,11 +44,16 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("logs")
 @click.argument("pod", required=False, default="")
-@click.option("-l", "--selector", default="", metavar="LABELS", help="All pods with these labels.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes; Ctrl-C ends it.")
-@click.option("--since", default="", metavar="DURATION", help="Only what is newer, e.g. 10m.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the end of each log.")
-@click.option("--previous", is_flag=True, help="Of the sidecar before its last restart.")
+@click.option("-l", "--selector", default="", metavar="LABELS", help="All pods with these labels, in the place of POD.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--since", default="", metavar="DURATION", help="Only what is newer, e.g. 10m. Default: all there is.")
+@click.option(
+    "--tail",
+    type=click.IntRange(min=0),
+    metavar="LINES",
+    help="Only so many lines at the end of each log. Default: all.",
+)
+@click.option("--previous", is_flag=True, help="The log of the sidecar before its last restart.")
 @filtered
 @scoped()
 def logs_command(*, scope: Scope, pod: str, selector: str, follow: bool, **flags: Any) -> int:

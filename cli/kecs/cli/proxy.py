@@ -14,7 +14,7 @@ from kecs.cli.tap import tap_command
 
 @click.group("proxy")
 def proxy_group() -> None:
-    """Look after the transparent proxy."""
+    """Inject pods, see what they call, replace certificates."""
 
 
 proxy_group.add_command(certs_group)

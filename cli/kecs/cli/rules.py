@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 @click.command("rules")
 @click.argument("pod")
-@click.option("--raw", is_flag=True, help="As the init container wrote it: input of iptables-restore.")
-@click.option("-o", "--output", type=click.Choice(["text", *FORMATS]), default="text", show_default=True)
+@click.option("--raw", is_flag=True, help="Write them as the init container did: input of iptables-restore.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", *FORMATS]), default="text", help="How it is written. Default: text."
+)
 @scoped(one_pod=True)
 def rules_command(*, scope: Scope, pod: str, raw: bool, output: str) -> int:
     """Show which redirect rules a pod's init container installed.

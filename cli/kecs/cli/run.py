@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from kecs.cli.config import CONFIG_HELP
 from kecs.core.backends import BackendProfile
 from kecs.core.formats import LogFormat, Summary
 
@@ -22,30 +23,52 @@ _SETTINGS: Final = {
 @click.option(
     "--profile",
     type=click.Choice([one.value for one in BackendProfile]),
-    help="What is known of --backend. Default: auto, it is asked.",
+    help="Which emulator --backend is. Default: auto, it is asked.",
 )
-@click.option("--controlplane", metavar="URL|backend", help="Who answers ECS. Default: the embedded control plane.")
-@click.option("--region", help="Default: AWS_REGION, the AWS profile's, else us-east-1.")
-@click.option("--account", help="Account id in ARNs. Default: 000000000000.")
 @click.option(
-    "--publish", multiple=True, metavar="[HOSTPORT:]PORT", help="Reach a server of the command from the host."
+    "--controlplane",
+    metavar="URL|backend",
+    help="Who answers ECS: a URL, or `backend` for the emulator. Default: the embedded control plane.",
 )
-@click.option("--log", metavar="FILE|-", help="Where each call is written. Default: standard error.")
-@click.option("--log-format", type=click.Choice([one.value for one in LogFormat]), help="Default: text.")
-@click.option("-q", "--quiet", is_flag=True, help="Neither calls nor summary.")
-@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for the command.")
+@click.option(
+    "--region",
+    metavar="REGION",
+    help="Region that the command is in. Default: AWS_REGION, the AWS profile's, else us-east-1.",
+)
+@click.option("--account", metavar="ID", help="The account in ARNs. Default: 000000000000.")
+@click.option(
+    "--publish",
+    multiple=True,
+    metavar="[HOSTPORT:]PORT",
+    help="Reach PORT of the command at HOSTPORT of this machine's loopback. May be repeated. Default: the same port.",
+)
+@click.option("--log", metavar="FILE|-", help="Where a line for each call is written. Default: -, standard error.")
+@click.option(
+    "--log-format", type=click.Choice([one.value for one in LogFormat]), help="How calls are written. Default: text."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Write neither calls nor the summary.")
+@click.option(
+    "-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for the command. May be repeated."
+)
 @click.option("--no-dns", is_flag=True, help="Leave name resolution as it is; AWS names must then resolve.")
-@click.option("--inspect", is_flag=True, help="Show every call in mitmweb, on loopback.")
+@click.option("--inspect", is_flag=True, help="Show every call in a browser, by mitmweb on loopback.")
 @click.option("--record", metavar="FILE", default="", help="Write every call to FILE.mitm and FILE.har.")
-@click.option("--addon", multiple=True, metavar="FILE", help="Load a mitmproxy addon of yours.")
-@click.option("--unredacted", is_flag=True, help="Show and record secrets too.")
-@click.option("--summary", type=click.Choice([one.value for one in Summary]), help="Default: table.")
-@click.option("--timings", is_flag=True, help="Say how long each part took to start.")
-@click.option("--keep", is_flag=True, help="Leave processes alone that outlive the command.")
+@click.option("--addon", multiple=True, metavar="FILE", help="Load a mitmproxy addon of yours. May be repeated.")
+@click.option("--unredacted", is_flag=True, help="Show and record secrets too, with --inspect and --record.")
 @click.option(
-    "--config", metavar="FILE", default="", help="Settings file. Default: kecs.yaml here or in ~/.config/kecs."
+    "--summary",
+    type=click.Choice([one.value for one in Summary]),
+    help="What is written at the end: calls by operation. Default: table.",
 )
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--timings", is_flag=True, help="Say how long each part took to start.")
+@click.option("--keep", is_flag=True, help="Leave processes alone that outlive the command; else they are ended.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    default="",
+    help=CONFIG_HELP,
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGS]...")
 @click.pass_context
 def run_command(context: click.Context, /, command: tuple[str, ...], **flags: Any) -> int:
     """Run COMMAND so that its AWS calls reach an emulator.

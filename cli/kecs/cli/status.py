@@ -18,11 +18,13 @@ _TAIL: Final = 500
 
 
 @click.command("status")
-@click.option("-l", "--selector", default="", metavar="LABELS", help="Pods with these labels.")
-@click.option("-o", "--output", type=click.Choice(["table", *FORMATS]), default="table", show_default=True)
+@click.option("-l", "--selector", default="", metavar="LABELS", help="Only pods with these labels. Default: all.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", *FORMATS]), default="table", help="How it is written. Default: table."
+)
 @scoped()
 def status_command(*, scope: Scope, selector: str, output: str) -> int:
-    """Show which running pods are injected, and whether their sidecar works.
+    """Show which pods are injected, and whether their sidecars work.
 
     A pod counts as injected by its containers, whatever its annotations say.
     TRUST compares its roots with the authority's: active, old (restart it before

@@ -9,9 +9,13 @@ from kecs.cli.logs import chosen_of, filtered, followed, note, printer_of
 
 
 @click.command("tap")
-@click.option("-l", "--selector", default="", metavar="LABELS", help="Pods with these labels.")
-@click.option("--for", "for_s", type=click.FloatRange(min=0), metavar="SECONDS", help="End after this long.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="CALLS", help="End after so many.")
+@click.option("-l", "--selector", default="", metavar="LABELS", help="Only pods with these labels. Default: all.")
+@click.option(
+    "--for", "for_s", type=click.FloatRange(min=0), metavar="SECONDS", help="End after this long. Default: at Ctrl-C."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="CALLS", help="End after so many calls. Default: at Ctrl-C."
+)
 @filtered
 @scoped(everywhere=True)
 def tap_command(*, scope: Scope, selector: str, for_s: float | None, limit: int | None, **flags: Any) -> int:
