@@ -1,15 +1,18 @@
 """What is over is remembered for as long as clients may ask for it, and no longer."""
 
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from ecs_lab import NOW
+from hypothesis import given
+from hypothesis import strategies as st
 from store_lab import filled
 
 from kecs.controlplane import history
-from kecs.controlplane.history import Retention, expired
+from kecs.controlplane.history import History, Retention
 from kecs.controlplane.records import (
     CapacityProvider,
     Cluster,
@@ -69,6 +72,15 @@ def rollout(number: int, ended: datetime | None = NOW, **fields: Any) -> Service
 
 def revision(number: int) -> ServiceRevision:
     return replace(filled(ServiceRevision), arn=f"revision-{number}", service_arn=S, created_at=NOW)
+
+
+def expired(state: State, now: datetime, retention: Retention | None = None) -> Changes:
+    """Ask one who has just begun."""
+    return History(state, retention).expired(now)
+
+
+def keys(changes: Changes) -> set[str]:
+    return {record.key for record in changes.delete}
 
 
 def gone(state: State, after: timedelta, **retention: Any) -> set[str]:
@@ -192,10 +204,11 @@ def test_a_service_keeps_its_hundred_last_rollouts() -> None:
 
 def test_what_is_left_goes_with_the_next_look() -> None:
     state = State([task(number) for number in range(history.AT_ONCE + 1)])
-    first = expired(state, NOW + HOUR)
+    asked = Told(state)
+    first = asked.expired(NOW + HOUR)
     assert len(first.delete) == history.AT_ONCE
-    state.apply(first)
-    assert len(expired(state, NOW + HOUR).delete) == 1
+    asked.apply(first)
+    assert len(asked.expired(NOW + HOUR).delete) == 1
 
 
 def test_a_definition_that_is_to_be_deleted_goes_when_its_last_task_has_stopped() -> None:
@@ -212,3 +225,108 @@ def test_a_definition_that_is_to_be_deleted_goes_when_its_last_task_has_stopped(
     assert expired(State([definition, replace(running, last_status=TaskStatus.STOPPED, stopped_at=NOW)]), NOW) == (
         Changes(delete=(definition,))
     )
+
+
+class Told:
+    """One who is told of every change, as the store tells them, and a state that counts what it is asked for."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.history = History(state)
+
+    def apply(self, changes: Changes) -> None:
+        self.state.apply(changes)
+        self.history.changed(changes)
+
+    def expired(self, now: datetime) -> Changes:
+        return self.history.expired(now)
+
+
+class Asked(State):
+    """Counts the records that somebody looks at."""
+
+    looked = 0
+
+    def get(self, kind: type[Any], key: str) -> Any:
+        self.looked += 1
+        return super().get(kind, key)
+
+    def find(self, kind: type[Any], index: str, of: Hashable) -> list[Any]:
+        found = super().find(kind, index, of)
+        self.looked += 1 + len(found)
+        return found
+
+    def every(self, kind: type[Any]) -> Iterator[Any]:
+        for record in super().every(kind):
+            self.looked += 1
+            yield record
+
+
+@pytest.mark.parametrize("waiting", [10, 2000])
+def test_a_look_costs_what_is_due_and_not_what_is_not(waiting: int) -> None:
+    others = [replace(service(), arn=f"{S}-{n}") for n in range(waiting)]
+    definitions = [replace(filled(TaskDefinition, n), status=DefinitionStatus.ACTIVE) for n in range(waiting)]
+    state = Asked([*(task(n, stopped_at=NOW + HOUR) for n in range(waiting)), *others, *definitions])
+    asked = Told(state)
+    assert asked.expired(NOW) == Changes()  # the first look is at every service
+    state.looked = 0
+    assert asked.expired(NOW) == Changes()
+    assert state.looked <= 1  # are there definitions to be deleted?
+    asked.apply(Changes(put=(task(10**6),)))
+    state.looked = 0
+    assert len(asked.expired(NOW + HOUR).delete) == 1
+    assert state.looked <= 3
+
+
+def test_what_could_not_be_kept_is_found_again() -> None:
+    asked = Told(State([task(1), service(status=ServiceStatus.INACTIVE, deleted_at=NOW)]))
+    first = asked.expired(NOW + HOUR)
+    assert len(first.delete) == 2
+    assert asked.expired(NOW + HOUR) == Changes()  # its end is on its way
+    assert keys(asked.expired(NOW + HOUR + history.AGAIN)) == keys(first)
+    undo = asked.state.apply(first)
+    asked.history.changed(first)
+    asked.state.undo(undo)
+    asked.history.changed(undo.changes)
+    assert keys(asked.expired(NOW + HOUR + history.AGAIN)) == keys(first)
+
+
+def test_a_cluster_that_waited_goes_with_the_look_after_its_last_task() -> None:
+    cluster = Cluster(arn=C, name="c", created_at=NOW, status=ClusterStatus.INACTIVE, deleted_at=NOW)
+    asked = Told(State([cluster, task(1, stopped_at=NOW + HOUR)]))
+    assert asked.expired(NOW + HOUR) == Changes()
+    last = asked.expired(NOW + 2 * HOUR)
+    assert keys(last) == {task(1).key}
+    asked.apply(last)
+    assert keys(asked.expired(NOW + 2 * HOUR)) == {C}
+
+
+NUMBERS = st.integers(0, 3)
+STEPS = st.one_of(
+    st.builds(lambda n: task(n, last_status=TaskStatus.RUNNING, stopped_at=None), NUMBERS),
+    st.builds(lambda n, h: task(n, stopped_at=NOW + h * HOUR), NUMBERS, NUMBERS),
+    st.builds(rollout, NUMBERS, st.sampled_from([None, NOW, NOW + HOUR]), source_revisions=st.just(("revision-1",))),
+    st.builds(revision, NUMBERS),
+    st.builds(lambda n: service(completed_revision_arn=f"revision-{n}"), NUMBERS),
+    st.builds(lambda h: service(status=ServiceStatus.INACTIVE, deleted_at=NOW + h * HOUR), NUMBERS),
+    st.builds(
+        lambda h: Cluster(arn=C, name="c", created_at=NOW, status=ClusterStatus.INACTIVE, deleted_at=NOW + h * HOUR),
+        NUMBERS,
+    ),
+    st.just(Cluster(arn=C, name="c", created_at=NOW)),
+    st.sampled_from([timedelta(minutes=40), timedelta(days=89)]),
+)
+
+
+@given(st.lists(STEPS, max_size=25))
+def test_who_has_been_told_all_along_knows_what_who_has_just_begun_finds(steps: list[Record | timedelta]) -> None:
+    asked, now = Told(State()), NOW
+    for step in steps:
+        if isinstance(step, timedelta):
+            now += step
+        else:
+            asked.apply(Changes(put=(step,)))
+        fresh, found = expired(asked.state, now), asked.expired(now)
+        assert keys(fresh) == keys(found)
+        assert fresh.put == found.put
+        asked.apply(found)

@@ -320,6 +320,22 @@ def test_keepers_are_asked_when_something_changed_and_now_and_then() -> None:
     run(scene)
 
 
+def test_a_keeper_that_lets_go_of_something_is_asked_for_more_at_once() -> None:
+    def one_at_a_time(keeping: Keeping) -> Changes:
+        return Changes(delete=tuple(keeping.state.every(TaskDefinition))[:1])
+
+    async def scene() -> None:
+        async with rig(runtime=lambda *_: ScriptedRuntime(), keepers=(one_at_a_time,)) as one:
+            await one.settle()
+            await one.keep(*(definition(family=f"f{n}") for n in range(5)), CLUSTER)
+            async with asyncio.timeout(60):
+                while one.store.state.count(TaskDefinition):
+                    await one.settle()
+            assert one.clock.now() == NOW
+
+    run(scene)
+
+
 def test_a_task_on_a_machine_tells_which_it_is() -> None:
     async def scene() -> None:
         def instances(keeping: Keeping) -> Changes:

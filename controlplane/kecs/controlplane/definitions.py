@@ -245,7 +245,7 @@ def unused(state: State) -> Changes:
 
     To be asked for now and then: AWS looks periodically too. What the family has counted stays.
     """
-    waiting = [one for one in state.every(TaskDefinition) if one.status is DefinitionStatus.DELETE_IN_PROGRESS]
+    waiting = state.find(TaskDefinition, "stage", DefinitionStatus.DELETE_IN_PROGRESS)
     used = set(_used(state)) if waiting else set()
     return Changes(
         delete=tuple(

@@ -324,6 +324,7 @@ class Reconciler:
                 self._failed("keepers", error, getattr(keeper, "__name__", repr(keeper)))
             else:
                 self._went_well("keepers", getattr(keeper, "__name__", repr(keeper)))
+        self._keep = self._keep or bool(changes.delete)  # there may be more: what goes at once is bounded
         return changes
 
     async def _listen(self) -> None:

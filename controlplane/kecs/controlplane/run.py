@@ -33,10 +33,10 @@ from kecs.controlplane.clock import Clock, RealClock
 from kecs.controlplane.config import IN_MEMORY, ControlPlaneConfig, RuntimeKind, kind_of
 from kecs.controlplane.container_instances import kept_instances
 from kecs.controlplane.health import Component
-from kecs.controlplane.history import Retention, expired
+from kecs.controlplane.history import History, Retention
 from kecs.controlplane.ids import RandomIds
 from kecs.controlplane.metrics import CallTally, Measured, census, render
-from kecs.controlplane.reconciler import Keeper, Keeping, Reconciler, launches
+from kecs.controlplane.reconciler import Keeping, Reconciler, launches
 from kecs.controlplane.runtime import Runtime
 from kecs.controlplane.simulated import SimulatedRuntime
 from kecs.controlplane.state import Changes
@@ -104,7 +104,9 @@ class ControlPlane:
         self._tally = CallTally()
         self._draining = False
         clock = clock or RealClock()
-        ids, keepers = RandomIds(), (_instances, _forgetting(config))
+        history = _history(config, store)
+        store.subscribe(history.changed)
+        ids, keepers = RandomIds(), (_instances, lambda keeping: history.expired(keeping.now))
         self.reconciler = Reconciler(store, runtime, clock=clock, ids=ids, log=log, keepers=keepers)
         self._groups = EmulatorTargets(config.emulator)
         self._targets = Targets(store, self._groups, clock=clock, ids=ids, log=log)
@@ -231,11 +233,10 @@ class ControlPlane:
             await self.runtime.close()
 
 
-def _forgetting(config: ControlPlaneConfig) -> Keeper:
+def _history(config: ControlPlaneConfig, store: Store) -> History:
     """Return what lets go of what has been over for long enough."""
     kept = timedelta(hours=config.history_hours)
-    retention = Retention(stopped_tasks=kept, deleted=kept)
-    return lambda keeping: expired(keeping.state, keeping.now, retention)
+    return History(store.state, Retention(stopped_tasks=kept, deleted=kept))
 
 
 def _instances(keeping: Keeping) -> Changes:

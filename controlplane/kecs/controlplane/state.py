@@ -93,6 +93,7 @@ INDEXES: Mapping[type[Any], tuple[Index, ...]] = {
         ("scope", lambda r: owner_of(r.arn)),
         ("family", lambda r: (owner_of(r.arn), r.family)),
         ("status", lambda r: (owner_of(r.arn), r.status)),
+        ("stage", lambda r: r.status),
     ),
     Service: (
         ("cluster", lambda r: r.cluster_arn),
