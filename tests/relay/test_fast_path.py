@@ -318,7 +318,7 @@ def comes(piece: bytes) -> Callable[[Stage], None]:
 
 
 def slips(piece: bytes) -> Callable[[Stage], None]:
-    return lambda stage: stage.slip(piece)
+    return lambda stage: stage.slip(stage.sock, piece)
 
 
 def drained_held(stage: Stage) -> None:
