@@ -62,8 +62,8 @@ async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, socket
             _follow(options.control_fd, stop)
         with log_lines(options.log_fd) as lines, opened(config) as store:
             log = _log(options, lines)
-            tasks_run_on = runtime(config, store, RealClock(), log)
-            plane = ControlPlane(config, store, tasks_run_on, log=log)
+            clock = RealClock()
+            plane = ControlPlane(config, store, runtime(config, store, clock, log), log=log, clock=clock)
             await plane.serve(sockets, stop, lambda: _say_ready(options.ready_fd))
 
 
