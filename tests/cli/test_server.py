@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -178,6 +179,21 @@ def test_ecs_is_answered_on_its_own_port_too(server: Server) -> None:
     )
     with urllib.request.urlopen(asked, timeout=60) as answer:
         assert "clusterArns" in json.loads(answer.read())
+
+
+def test_a_client_needs_nothing_but_what_the_first_screen_says(server: Server, tmp_path: Path) -> None:
+    told = [line for line in server.screen.splitlines() if line.startswith("  export ")]
+    variables = dict(word.split("=", 1) for line in told for word in shlex.split(line)[1:])
+    program = "import boto3; print(boto3.client('ecs').list_clusters()['ResponseMetadata']['HTTPStatusCode'])"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.stdout, ran.stderr) == ("200\n", "")
 
 
 def test_all_parts_tell_how_they_are(server: Server) -> None:

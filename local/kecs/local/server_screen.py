@@ -26,7 +26,8 @@ def screen(told: Screen) -> str:
     lines = [
         "KECS is ready.",
         "",
-        f"  {'all of AWS':<12}{endpoint}  (https too: AWS_CA_BUNDLE={told.root})",
+        f"  {'all of AWS':<12}{endpoint}, and by https",
+        f"  {'https needs':<12}AWS_CA_BUNDLE={told.root}",
         f"  {'ECS alone':<12}http://{name}:{told.port}",
         f"  {'health':<12}http://{name}:{told.admin_port}/health/detailed",
         f"  {'tasks':<12}{told.runtime}",
@@ -36,7 +37,8 @@ def screen(told: Screen) -> str:
         "In another shell:",
         "",
         f"  export AWS_ENDPOINT_URL={endpoint}",
-        "  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1",
+        "  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
+        "  export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1",  # boto3 reads the second alone
         "  aws ecs create-cluster",
         "",
         "Ctrl-C ends it. Calls:",
