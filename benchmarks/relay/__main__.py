@@ -37,11 +37,11 @@ def main() -> None:
     machine.check(options.arms)
     signal.signal(signal.SIGTERM, _ended)
     report = Report(machine=machine.describe(), rounds=options.rounds, seconds=options.seconds)
-    with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=_memory()) as name:
+    with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=memory_directory()) as name:
         directory = Path(name)
         directory.chmod(0o755)
         with site(directory) as made:
-            for sample in _samples(made, options):
+            for sample in samples_of(made, options):
                 report.samples.append(sample)
     _write(report, options)
 
@@ -77,7 +77,7 @@ def _names[T](find: Callable[[str], T]) -> Callable[[str], list[T]]:
     return parse
 
 
-def _memory() -> str | None:
+def memory_directory() -> str | None:
     """Return where files are in memory, so that no disk is measured."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a directory of our own is made in it
 
@@ -86,7 +86,7 @@ def _ended(_number: int, _frame: object) -> NoReturn:
     raise SystemExit("error: told to end")
 
 
-def _samples(made: Site, options: argparse.Namespace) -> Iterator[Sample]:
+def samples_of(made: Site, options: argparse.Namespace) -> Iterator[Sample]:
     """Run all loads; those that want another backend have pods of their own."""
     for backend in (STUB, EMULATOR):
         loads = [load for load in options.loads if load.backend == backend]

@@ -48,7 +48,7 @@ def ours(setting: Setting, *, revision: str = "", **settings: object) -> Program
         "KECS_SIDECAR_TRUST_FILE": str(setting.material.trust),
         "KECS_SIDECAR_ADMIN_HOST": "127.0.0.1",
         "KECS_SIDECAR_PROBE_HOST": "127.0.0.2",
-        "KECS_SIDECAR_DNS": "off",
+        "KECS_SIDECAR_DNS": "capture",
         "POD_NAMESPACE": "bench",
         "POD_NAME": "pod",
     }
