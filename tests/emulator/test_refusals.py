@@ -4,6 +4,8 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.model import StructureShape
+from botocore.parsers import create_parser
 from emulator_lab import Emulator
 
 JSON = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Thing_1.DoThing"}
@@ -52,6 +54,41 @@ def test_refusals_speak_the_callers_protocol(
     assert found["content-type"] == media
     assert text.startswith(start)
     assert host.encode() in text
+
+
+QUERIED = {
+    "sns.us-east-1": "query", "iam": "query", "sts": "query", "cloudformation.us-east-1": "query",
+    "elasticloadbalancing.us-east-1": "query", "rds.us-east-1": "query", "ec2.us-east-1": "ec2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "host", "headers", "protocol", "code"),
+    [
+        *[
+            pytest.param(method, host, headers, protocol, "MissingAction", id=f"{host}, {form}")
+            for host, protocol in QUERIED.items()
+            for form, method, headers in (("nothing", "POST", {}), ("GET", "GET", {}), ("a form", "POST", FORM))
+        ],
+        *[
+            pytest.param(method, f"{name}.us-east-1", {}, "json", "UnknownOperationException", id=f"{name}, {method}")
+            for name in ("sqs", "dynamodb", "ssm", "kinesis", "ecs", "monitoring")
+            for method in ("GET", "POST")
+        ],
+        pytest.param("POST", "sqs.us-east-1", FORM, "query", "MissingAction", id="sqs, a form"),
+        pytest.param("POST", "monitoring.us-east-1", FORM, "query", "MissingAction", id="monitoring, a form"),
+    ],
+)
+def test_a_request_that_names_no_operation(
+    *, emulator: Emulator, method: str, host: str, headers: dict[str, str], protocol: str, code: str
+) -> None:
+    body = b"Version=2012-11-05" if headers else b""
+    status, found, text = emulator.ask(method, f"https://{host}.amazonaws.com/", body, headers)
+    answer = {"status_code": status, "headers": dict(found), "body": text}
+    told = create_parser(protocol).parse(answer, StructureShape("Nothing", {"type": "structure"}))
+    assert (status, told["Error"]["Code"]) == (400, code)
+    assert told["Error"]["Message"].startswith("the request has no ")
+    assert told["ResponseMetadata"]["RequestId"]
 
 
 @pytest.mark.parametrize("host", ["example.com", "s3.amazonaws.com.evil.example", "127.0.0.1"])

@@ -4,13 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from secrets import token_hex
+from typing import Final
 from urllib.parse import parse_qs
 
+from kecs.aws.call import Protocol
 from kecs.aws.classify import classify
 from kecs.aws.errors import error_answer, extended_request_id
 from kecs.aws.head import RequestHead
 
-_FORM = "application/x-www-form-urlencoded"
+_FORM: Final = "application/x-www-form-urlencoded"
+_NAMELESS: Final = {
+    Protocol.QUERY: ("MissingAction", "no parameter Action"),
+    Protocol.EC2: ("MissingAction", "no parameter Action"),
+    Protocol.JSON: ("UnknownOperationException", "no X-Amz-Target"),
+}
+"""What AWS says to requests of the protocols that know an operation by its name only, where there is no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,18 @@ def error(request: Request, *, status: int, code: str, message: str) -> Answer:
     said = error_answer(call, status=status, code=code, message=message, request_id=_request_id())
     headers = {name.decode().lower(): value.decode() for name, value in said.fields}
     return finished(Answer(status=said.status, headers=headers, body=said.body), request, call.service)
+
+
+def nameless(request: Request) -> Answer | None:
+    """Return the refusal of a request that had to name its operation, and does not; None for any other."""
+    if request.action:
+        return None
+    call = classify(request.head, name=request.host, body=request.body)
+    if call.operation or call.protocol not in _NAMELESS:
+        return None
+    code, lack = _NAMELESS[call.protocol]
+    message = f"the request has {lack}, which says what {call.service or 'the service'} is to do"
+    return error(request, status=400, code=code, message=message)
 
 
 def finished(answer: Answer, request: Request, service: str) -> Answer:

@@ -1,5 +1,6 @@
 """One request asked of moto in this process: from a request to an answer, blocking, never over a network."""
 
+import http
 import json
 import logging
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from moto.core.request import Request as MotoRequest
 from werkzeug.exceptions import HTTPException
 
 from kecs.emulator import index, patches
-from kecs.emulator.answers import Answer, Request, error, finished
+from kecs.emulator.answers import Answer, Request, error, finished, nameless
 from kecs.emulator.hosts import Place
 from kecs.emulator.websites import serve
 
@@ -34,7 +35,9 @@ def ask(service: str, place: Place, request: Request) -> Answer:
         if handler is None:
             return _missing(request, f"no operation of {service} at {request.method} {request.path}")
         with patches.LOCK if service == "sqs" else nullcontext():
-            return finished(_asked(handler, place, path, request), request, service)
+            answer = _asked(handler, place, path, request)
+        unknown = nameless(request) if answer.status == http.HTTPStatus.NOT_FOUND and not answer.body else None
+        return unknown or finished(answer, request, service)
     except (NotImplementedError, OperationNotFoundError) as missing:
         return _missing(request, str(missing) or f"{request.action or request.method} of {service}")
     except ClientError as refused:
@@ -45,6 +48,9 @@ def ask(service: str, place: Place, request: Request) -> Answer:
 
 
 def _broken(service: str, request: Request, broken: Exception) -> Answer:
+    refused = nameless(request) if request.path in {"", "/"} else None
+    if refused is not None:  # where there is no Action, moto's ELB does not know which of two it is
+        return refused
     if _is_no_json(request):
         return error(request, status=400, code="SerializationException", message="the body is not the JSON it says")
     last = extract_tb(broken.__traceback__)[-1]
