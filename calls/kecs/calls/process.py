@@ -14,6 +14,7 @@ import uvloop
 
 _M_ARENA_MAX: Final = -8
 _THREADS: Final = 4
+_READ: Final = 4096
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -68,6 +69,18 @@ def run(start: Callable[[], Serving]) -> None:
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(start))
+
+
+def follow(control_fd: int, ended: Callable[[], None]) -> None:
+    """Call `ended`, on the running loop, once nobody holds the other end of a pipe. What comes before is dropped."""
+    loop = asyncio.get_running_loop()
+
+    def readable() -> None:
+        if not os.read(control_fd, _READ):
+            loop.remove_reader(control_fd)
+            ended()
+
+    loop.add_reader(control_fd, readable)
 
 
 def leave(code: int) -> NoReturn:

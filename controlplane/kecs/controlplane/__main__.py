@@ -5,7 +5,6 @@ In a pod KECS_CONTROLPLANE_CONFIG holds the configuration as JSON. `kecs server`
 """
 
 import argparse
-import asyncio
 import contextlib
 import os
 import socket
@@ -16,6 +15,7 @@ from typing import Any, Final
 import uvloop
 
 from kecs.calls.listening import listening
+from kecs.calls.process import follow
 from kecs.controlplane.clock import RealClock
 from kecs.controlplane.config import ControlPlaneConfig
 from kecs.controlplane.run import ControlPlane, Log, Sockets, complain, log_lines, opened, runtime, stopping
@@ -59,7 +59,7 @@ def _listener(descriptor: int | None, address: str) -> socket.socket:
 async def _serve(config: ControlPlaneConfig, options: argparse.Namespace, sockets: Sockets) -> None:
     async with stopping() as stop:
         if options.control_fd is not None:
-            _follow(options.control_fd, stop)
+            follow(options.control_fd, stop.set)
         with log_lines(options.log_fd) as lines, opened(config) as store:
             log = _log(options, lines)
             clock = RealClock()
@@ -76,18 +76,6 @@ def _log(options: argparse.Namespace, log: Log) -> Log:
             log(event, facts)
 
     return faults
-
-
-def _follow(control_fd: int, stop: asyncio.Event) -> None:
-    """End when nobody holds the control pipe's other end any more."""
-    loop = asyncio.get_running_loop()
-
-    def readable() -> None:
-        if not os.read(control_fd, 4096):
-            loop.remove_reader(control_fd)
-            stop.set()
-
-    loop.add_reader(control_fd, readable)
 
 
 def _say_ready(descriptor: int | None) -> None:

@@ -5,15 +5,15 @@ over listening sockets (--fd), a pipe for the log (--log-fd) and one whose end i
 """
 
 import argparse
-import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
 from typing import Final
 
 from kecs.calls.listening import listening
-from kecs.calls.process import leave, run
+from kecs.calls.process import follow, leave, run
 from kecs.core.errors import ConfigError, KecsError
 from kecs.gateway.config import GatewayConfig
 from kecs.gateway.service import Gateway
@@ -46,17 +46,6 @@ def _config(descriptor: int | None) -> GatewayConfig:
     return GatewayConfig.from_json(text)
 
 
-def _follow(loop: asyncio.AbstractEventLoop, control_fd: int) -> None:
-    """End when nobody holds the control pipe's other end any more."""
-
-    def readable() -> None:
-        if not os.read(control_fd, 4096):
-            loop.remove_reader(control_fd)
-            os.kill(os.getpid(), 15)
-
-    loop.add_reader(control_fd, readable)
-
-
 def main() -> None:
     """Serve until SIGTERM, SIGINT, or the end of the control pipe."""
     options = _arguments()
@@ -75,7 +64,7 @@ def main() -> None:
         for sock in sockets:
             gateway.serve(sock)
         if options.control_fd is not None:
-            _follow(gateway.loop, options.control_fd)
+            follow(options.control_fd, lambda: signal.raise_signal(signal.SIGTERM))
         if options.ready_fd is not None:
             os.write(options.ready_fd, b'{"ready":true}\n')
             os.close(options.ready_fd)
