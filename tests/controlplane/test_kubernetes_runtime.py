@@ -26,6 +26,7 @@ type Seen = Sighting | Node | Resynced
 
 _DEADLINE_S = 60
 WHERE = "shop-us-east-1"
+ENDING = f'pods "x" is forbidden: unable to create new content in namespace {WHERE} because it is being terminated'
 
 
 @dataclass
@@ -301,6 +302,7 @@ def test_a_pod_that_is_refused_ends_its_task(api: ApiServer, tmp_path: Path, sta
         pytest.param(Fault(path=r"/namespaces$", method="POST", status=503), id="the server is away"),
         pytest.param(Fault(path=r"/pods$", method="POST", status=404), id="the namespace was deleted"),
         pytest.param(Fault(path=r"/pods$", method="POST", status=401), id="the token has expired"),
+        pytest.param(Fault(path=r"/pods$", method="POST", status=403, message=ENDING), id="the namespace is going"),
     ],
 )
 def test_what_may_pass_is_worth_another_try(api: ApiServer, tmp_path: Path, fault: Fault) -> None:

@@ -31,6 +31,8 @@ type Json = dict[str, Any]
 
 _THREADS: Final = 8
 _UNAUTHORIZED: Final = 401
+_ENDING: Final = "because it is being terminated"
+"""What the API server says of a namespace, with a 403: once it has gone it is made again. Only its text tells that."""
 
 
 class Tells(Protocol):
@@ -75,6 +77,12 @@ class Follower(Protocol):
     async def close(self) -> None:
         """End."""
         ...
+
+
+def _may_pass(error: KubeError) -> bool:
+    """Tell whether the same may be asked again of a cluster that has refused it."""
+    known = isinstance(error, NotFoundError | ConflictError) or error.status == _UNAUTHORIZED
+    return known or _ENDING in error.message
 
 
 class KubernetesRuntime:
@@ -138,7 +146,7 @@ class KubernetesRuntime:
             raise
         except KubeError as error:
             self._namespaces.discard(namespace_of(launch.cluster.arn))
-            if isinstance(error, NotFoundError | ConflictError) or error.status == _UNAUTHORIZED:
+            if _may_pass(error):
                 raise
             self._refused(arn, f"CannotCreateContainerError: {' '.join(error.message.split())}")
         else:
