@@ -67,6 +67,8 @@ class Fault:
     after: bool = False
     """Do what was asked first: the client can't know that it was done."""
     delay_s: float = 0
+    between: Callable[[], None] = lambda: None
+    """Called between what is done and its answer."""
     message: str = "injected by the test"
 
 
@@ -379,13 +381,13 @@ class _Handler(BaseHTTPRequestHandler):
             headers={k.lower(): v for k, v in self.headers.items()},
         )
         self.api.requests.append(request)
-        fault = self._fault()
-        if fault and fault.delay_s:
+        fault = self._fault() or Fault()
+        if fault.delay_s:
             time.sleep(fault.delay_s)
-        if fault and fault.drop and not fault.after:
+        if fault.drop and not fault.after:
             self.close_connection = True
             return
-        if fault and fault.status and not fault.after:
+        if fault.status and not fault.after:
             self._status(ApiError(fault.status, "Injected", fault.message))
             return
         answer: Json | bytes | ApiError | None
@@ -393,9 +395,10 @@ class _Handler(BaseHTTPRequestHandler):
             answer = self._answer(request)
         except ApiError as error:
             answer = error
-        if fault and fault.drop:
+        fault.between()
+        if fault.drop:
             self.close_connection = True
-        elif fault and fault.status:
+        elif fault.status:
             self._status(ApiError(fault.status, "Injected", fault.message))
         elif isinstance(answer, ApiError):
             self._status(answer)

@@ -1,6 +1,7 @@
 """The runtime against an API server's wire: orders that may be repeated, and everything that is told of pods."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -331,6 +332,28 @@ def test_an_expression_that_can_not_be_said_places_nothing(api: ApiServer, tmp_p
             await lab.runtime.launch(launch)
             found = await lab.sighted(launch, lambda one: one.gone)
             assert found.failure.startswith("TaskFailedToStart: ATTRIBUTE")
+
+    asyncio.run(play())
+
+
+def test_a_pod_that_is_made_while_all_are_listed_is_not_gone(api: ApiServer, tmp_path: Path) -> None:
+    launch, listed, made = a_launch([an_app()]), threading.Event(), threading.Event()
+
+    def between() -> None:
+        listed.set()
+        assert made.wait(_DEADLINE_S)
+
+    api.faults.append(Fault(path=r"^/api/v1/pods\?", method="GET", between=between))
+
+    async def play() -> None:
+        async with a_lab(api, tmp_path) as lab:
+            assert await asyncio.to_thread(listed.wait, _DEADLINE_S)
+            await lab.runtime.launch(launch)
+            made.set()
+            await lab.resynced()
+            lab.report(launch, app=running())
+            await lab.sighted(launch, lambda one: one.containers[0].status is ContainerStatus.RUNNING)
+            assert not [one for one in lab.told if isinstance(one, Sighting) and one.gone]
 
     asyncio.run(play())
 

@@ -85,6 +85,12 @@ def _may_pass(error: KubeError) -> bool:
     return known or _ENDING in error.message
 
 
+def _newer(pod: Json, version: str) -> bool:
+    """Tell whether a pod is of a later version than a list. API servers count them: they are texts that say numbers."""
+    own = str(pod["metadata"].get("resourceVersion", ""))
+    return own.isdecimal() and version.isdecimal() and int(own) > int(version)
+
+
 class KubernetesRuntime:
     """See `kecs.controlplane.runtime.Runtime`, and the module. It belongs to one loop."""
 
@@ -150,7 +156,8 @@ class KubernetesRuntime:
                 raise
             self._refused(arn, f"CannotCreateContainerError: {' '.join(error.message.split())}")
         else:
-            self._saw(made)
+            if arn not in self._pods:  # else the watch has told of it already, and knows more by now
+                self._saw(made)
         finally:
             self._ports.pop(arn, None)
 
@@ -268,11 +275,13 @@ class KubernetesRuntime:
         self.failure = why
         self._event("cluster_not_watched", reason=why)
 
-    def _listed(self, found: list[Json]) -> None:
+    def _listed(self, found: list[Json], version: str) -> None:
         self.failure = ""
         there = {arn: pod for pod in found if (arn := arn_of(pod))}
-        for arn in [arn for arn in self._pods if arn not in there]:
-            self._lost(arn, self._pods[arn])
+        for arn, pod in list(self._pods.items()):
+            # One that was made after the list was, and before it came here, is told by the watch that follows.
+            if arn not in there and not _newer(pod, version):
+                self._lost(arn, pod)
         for pod in there.values():
             self._saw(pod, again=True)
         self._tell(Resynced, Resynced())
@@ -284,7 +293,7 @@ class KubernetesRuntime:
             else:
                 self._saw(pod)
 
-    def _listed_nodes(self, found: list[Json]) -> None:
+    def _listed_nodes(self, found: list[Json], _version: str) -> None:
         for one in found:
             self._changed_node("ADDED", one)
 

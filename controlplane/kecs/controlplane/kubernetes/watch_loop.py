@@ -18,14 +18,14 @@ _LONGEST_PAUSE_S: Final = 15.0
 
 
 class Watch:
-    """See the module. `listed` and `changed` are called on its thread."""
+    """See the module. `listed`, with the version of what is listed, and `changed` are called on its thread."""
 
     def __init__(
         self,
         kube: Kube,
         path: str,
         *,
-        listed: Callable[[list[Json]], None],
+        listed: Callable[[list[Json], str], None],
         changed: Callable[[str, Json], None],
         failed: Callable[[str], None],
         query: Mapping[str, Any] | None = None,
@@ -69,7 +69,7 @@ class Watch:
         found, version = self._kube.snapshot(self._path, **self._query)
         if self._ended.is_set():
             return
-        self._listed(found)
+        self._listed(found, version)
         for change in self._kube.watch(self._path, version, timeout_s=self._watch_s, **self._query):
             if self._ended.is_set():
                 return
