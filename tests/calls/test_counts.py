@@ -60,3 +60,20 @@ def test_it_is_apart_from_what_goes_on_being_counted() -> None:
     tally.durations[0] += 1
     assert counts.events == {("refused", "x"): 1}
     assert sum(counts.durations) == 0
+
+
+def test_calls_that_are_only_noted_are_counted_by_whoever_reads() -> None:
+    tally = Tally()
+    tally.note(tally.counter("s3"), 200, 0.25, 7, 11)
+    counts = Counts.of(tally, {})
+    assert counts.calls == {("s3", "200"): 1}
+    assert (sum(counts.durations), counts.duration_sum) == (1, 0.25)
+    assert (counts.sums["bytes_in"], counts.sums["bytes_out"]) == (7, 11)
+    assert Counts.of(tally, {}) == counts
+
+
+def test_noted_calls_do_not_pile_up() -> None:
+    tally = Tally()
+    for number in range(1, 1_000):
+        tally.note(tally.counter("s3"), 200, 0.25, 0, 0)
+        assert number - sum(tally.durations) < 100
