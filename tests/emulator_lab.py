@@ -44,7 +44,7 @@ class Emulator:
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         """Send one plain request as if to the URL's host."""
         parts = urlsplit(url)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)  # moto loads all services for one
         try:
             target = parts.path + (f"?{parts.query}" if parts.query else "")
             connection.request(method, target or "/", body, {"Host": parts.netloc, **(headers or {})})
