@@ -3,11 +3,15 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from kecs.certs.kube import Kube
+from kecs.certs.kube import ConflictError, Json, Kube
 from kecs.certs.requests import Report, Request, Stage
 from kecs.core.errors import AuthorityError
 from kecs.core.names import ROTATION_CONFIG_MAP
+
+_TRIES: Final = 5
+"""Of writing a report, while others write to the same object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,7 @@ class Mailbox:
         found = self.kube.find(self._path)
         if found is None:
             return Letter()
-        data = found.get("data") or {}
+        data = _data(found)
         version = str(found["metadata"]["resourceVersion"])
         report = Report.parse(data.get("status") or "")
         last, text = report.id if report else "", data.get("request") or ""
@@ -56,17 +60,32 @@ class Mailbox:
         return Letter(request=request, report=mine, version=version, last=last)
 
     def report(self, report: Report) -> None:
-        """Say how far it is. What is asked for meanwhile stays: a report names the request that it is about."""
-        self._write({"data": {"status": report.spell()}})
+        """Say how far it is. What is asked for meanwhile stays: a report names the request that it is about.
+
+        A report that something is over is the last on it: two replicas may both believe to lead for a moment, and the
+        slower one finds an import gone that the other has taken.
+        """
+        for left in reversed(range(_TRIES)):
+            found = self.kube.find(self._path)
+            said = Report.parse(_data(found).get("status") or "")
+            if said is not None and said.is_over and said.id == report.id:
+                return
+            version = str(found["metadata"]["resourceVersion"]) if found is not None else ""
+            try:
+                self._write({"data": {"status": report.spell()}} | _of(version), found)
+            except ConflictError:
+                if not left:
+                    raise
+            else:
+                return
 
     def ask(self, request: Request, letter: Letter) -> None:
         """Ask oneself, unless somebody else has asked since the letter was read (ConflictError)."""
         patch = {"data": {"request": request.spell()}}
-        self._write(patch | ({"metadata": {"resourceVersion": letter.version}} if letter.version else {}))
+        self._write(patch | _of(letter.version), self.kube.find(self._path))
 
-    def _write(self, patch: dict[str, dict[str, str]]) -> None:
-        found = self.kube.find(self._path)
-        if found is not None and patch["data"].items() <= (found.get("data") or {}).items():
+    def _write(self, patch: dict[str, dict[str, str]], found: Json | None) -> None:
+        if found is not None and patch["data"].items() <= _data(found).items():
             return
         self.may_write()
         if found is not None:
@@ -83,6 +102,15 @@ class Mailbox:
     @property
     def _path(self) -> str:
         return f"{self._collection}/{ROTATION_CONFIG_MAP}"
+
+
+def _data(found: Json | None) -> dict[str, str]:
+    return (found or {}).get("data") or {}
+
+
+def _of(version: str) -> dict[str, dict[str, str]]:
+    """Return what makes a patch one of this version, and of no other."""
+    return {"metadata": {"resourceVersion": version}} if version else {}
 
 
 def _refused(text: str, before: Report | None, error: AuthorityError) -> Report | None:
