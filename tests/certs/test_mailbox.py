@@ -36,15 +36,23 @@ def said(mailbox: Mailbox) -> Report | None:
     return mailbox.read().report
 
 
-@pytest.mark.parametrize("stage", sorted(OVER))
-def test_who_is_slower_does_not_take_back_that_something_is_over(mailbox: Mailbox, stage: Stage) -> None:
+@pytest.mark.parametrize("late", sorted(Stage))
+def test_who_is_slower_does_not_take_back_that_something_is_done(mailbox: Mailbox, late: Stage) -> None:
     mailbox.ask(Request(id="one", wish=Wish.IMPORT), mailbox.read())
-    over = Report(id="one", stage=stage, reasons=("said first",))
-    mailbox.report(over)
-    for late in (RUNNING, Report(id="one", stage=Stage.FAILED, reasons=("there is no Secret",))):
-        mailbox.report(late)
-        assert said(mailbox) == over
+    done = Report(id="one", stage=Stage.DONE, steps=("import: it is in use",))
+    mailbox.report(done)
+    mailbox.report(Report(id="one", stage=late, reasons=("there is no Secret",)))
+    assert said(mailbox) == done
     assert mailbox.read().pending is None
+
+
+@pytest.mark.parametrize("early", sorted(OVER - {Stage.DONE}))
+def test_who_is_refused_what_another_does_has_not_the_last_word(mailbox: Mailbox, early: Stage) -> None:
+    mailbox.ask(Request(id="one", wish=Wish.ROTATE), mailbox.read())
+    mailbox.report(Report(id="one", stage=early, reasons=("not_prepared",)))
+    for stage in (Stage.RUNNING, Stage.DONE):
+        mailbox.report(Report(id="one", stage=stage))
+        assert said(mailbox) == Report(id="one", stage=stage)
 
 
 def test_what_is_not_over_goes_on_and_another_request_has_its_own_report(mailbox: Mailbox) -> None:

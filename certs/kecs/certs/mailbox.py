@@ -62,13 +62,13 @@ class Mailbox:
     def report(self, report: Report) -> None:
         """Say how far it is. What is asked for meanwhile stays: a report names the request that it is about.
 
-        A report that something is over is the last on it: two replicas may both believe to lead for a moment, and the
-        slower one finds an import gone that the other has taken.
+        That something is done is the last word on it: two replicas may both believe to lead for a moment, and the
+        slower one finds an import gone that the other has taken, or is refused what was done already.
         """
         for left in reversed(range(_TRIES)):
             found = self.kube.find(self._path)
             said = Report.parse(_data(found).get("status") or "")
-            if said is not None and said.is_over and said.id == report.id:
+            if said is not None and said.stage is Stage.DONE and said.id == report.id:
                 return
             version = str(found["metadata"]["resourceVersion"]) if found is not None else ""
             try:
