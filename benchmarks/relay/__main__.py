@@ -37,20 +37,15 @@ def main() -> None:
     machine.check(options.arms)
     signal.signal(signal.SIGTERM, _ended)
     report = Report(machine=machine.describe(), rounds=options.rounds, seconds=options.seconds)
-    with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=memory_directory()) as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        with site(directory) as made:
-            for sample in samples_of(made, options):
-                report.samples.append(sample)
+    report.samples.extend(samples_of(options))
     _write(report, options)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arms = f"{', '.join(ARMS)}; ours@REVISION is the sidecar as it was then"
-    parser.add_argument("--arms", type=_names(find), help=arms)
-    parser.add_argument("--loads", type=_names(LOADS.__getitem__), help=", ".join(LOADS))
+    parser.add_argument("--arms", type=names(find), help=arms)
+    parser.add_argument("--loads", type=names(LOADS.__getitem__), help=", ".join(LOADS))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="how long one load lasts in one round")
     parser.add_argument("--quick", action="store_true", help="fewer arms, loads and rounds: under two minutes")
@@ -67,7 +62,9 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _names[T](find: Callable[[str], T]) -> Callable[[str], list[T]]:
+def names[T](find: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Return what reads an option that is a list of names."""
+
     def parse(text: str) -> list[T]:
         try:
             return [find(name.strip()) for name in text.split(",") if name.strip()]
@@ -77,7 +74,7 @@ def _names[T](find: Callable[[str], T]) -> Callable[[str], list[T]]:
     return parse
 
 
-def memory_directory() -> str | None:
+def _memory() -> str | None:
     """Return where files are in memory, so that no disk is measured."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a directory of our own is made in it
 
@@ -86,7 +83,16 @@ def _ended(_number: int, _frame: object) -> NoReturn:
     raise SystemExit("error: told to end")
 
 
-def samples_of(made: Site, options: argparse.Namespace) -> Iterator[Sample]:
+def samples_of(options: argparse.Namespace) -> Iterator[Sample]:
+    """Make the world, and run all loads in it; they end with it."""
+    with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=_memory()) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        with site(directory) as made:
+            yield from _samples(made, options)
+
+
+def _samples(made: Site, options: argparse.Namespace) -> Iterator[Sample]:
     """Run all loads; those that want another backend have pods of their own."""
     for backend in (STUB, EMULATOR):
         loads = [load for load in options.loads if load.backend == backend]

@@ -8,8 +8,8 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -17,12 +17,12 @@ from string import Template
 from typing import Final
 
 from benchmarks.relay import machine
-from benchmarks.relay.__main__ import memory_directory, samples_of
+from benchmarks.relay.__main__ import names, samples_of
 from benchmarks.relay.arms import ARMS, OURS, REFERENCE
 from benchmarks.relay.figures import Sample
 from benchmarks.relay.loads import LOADS, Load
 from benchmarks.relay.place import PATIENCE_S, clean, until
-from benchmarks.relay.site import Running, site
+from benchmarks.relay.site import Running
 from kecs.core.names import PROXY_UID
 
 _TEMPLATE: Final = Path(__file__).with_name("breakdown.md")
@@ -72,22 +72,19 @@ def _profiled(load: Load) -> Load:
     return replace(load, measure=measure)
 
 
-class _recording:  # noqa: N801 - used as a function is
+@contextmanager
+def _recording(running: Running, file: Path) -> Iterator[None]:
     """Sample the proxy's processes while the block lasts."""
-
-    def __init__(self, running: Running, file: Path) -> None:
-        pids = ",".join(map(str, running.pod.members(PROXY_UID)))
-        self._argv = ("perf", "record", "-q", "-e", "cpu-clock", "-F", str(_HERTZ), "-o", str(file), "-p", pids)
-        self._file = file
-
-    def __enter__(self) -> None:
-        self._file.unlink(missing_ok=True)
-        self._process = subprocess.Popen(self._argv, env=clean(), stdout=subprocess.DEVNULL)
-        until(lambda: self._file.exists() or self._process.poll() is not None)
-
-    def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(PATIENCE_S)
+    pids = ",".join(map(str, running.pod.members(PROXY_UID)))
+    argv = ("perf", "record", "-q", "-e", "cpu-clock", "-F", str(_HERTZ), "-o", str(file), "-p", pids)
+    file.unlink(missing_ok=True)
+    process = subprocess.Popen(argv, env=clean(), stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: file.exists() or process.poll() is not None)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_S)
 
 
 def _run(*argv: str) -> str:
@@ -120,11 +117,7 @@ def main() -> None:
     machine.check(options.arms)
     if shutil.which("perf") is None:
         raise SystemExit("error: not installed: perf\n\nhint: apt-get install linux-perf")
-    with tempfile.TemporaryDirectory(prefix="relay-breakdown-", dir=memory_directory()) as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        with site(directory) as made:
-            samples = list(samples_of(made, options))
+    samples = list(samples_of(options))
     failed = [one for one in samples if one.failure]
     if failed:
         raise SystemExit(f"error: {failed[0].load}, {failed[0].arm}: {failed[0].failure}")
@@ -139,21 +132,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--loads", type=_loads, default=_loads(",".join(_LOADS)), help=", ".join(_LOADS))
+    parser.add_argument("--loads", type=names(LOADS.__getitem__), default=",".join(_LOADS), help=", ".join(_LOADS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="how long one load lasts in one round")
     parser.add_argument("--page", default="", help="where the page is written")
     options = parser.parse_args()
+    options.loads = [_profiled(load) for load in options.loads]
     options.arms = [ARMS[OURS], ARMS[REFERENCE]]
     return options
-
-
-def _loads(text: str) -> list[Load]:
-    find: Callable[[str], Load] = LOADS.__getitem__
-    try:
-        return [_profiled(find(name.strip())) for name in text.split(",")]
-    except KeyError as error:
-        raise argparse.ArgumentTypeError(f"there is no {error}; one of {', '.join(_LOADS)}") from error
 
 
 if __name__ == "__main__":

@@ -326,13 +326,17 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, damage: str) ->
         assert "record arn:aws:ecs:us-east-1:000000000000:cluster/c7 of clusters" in raised.value.message
 
 
+def said(what: str, path: Path) -> dict[str, Any]:
+    """Have the program do something with a store, and return what it says of it."""
+    done = subprocess.run([*PROGRAM, what, str(path)], capture_output=True, check=True, timeout=120)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
 @pytest.fixture(scope="module")
 def filled_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a store says that meets the end of the room for its files, loses its file, and gets both back."""
-    path = tmp_path_factory.mktemp("fill") / "state.db"
-    done = subprocess.run([*PROGRAM, "fill", str(path)], capture_output=True, check=True, timeout=120)
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    return said("fill", tmp_path_factory.mktemp("fill") / "state.db")
 
 
 BEFORE = ["before-0", "before-1", "before-2"]
@@ -367,10 +371,7 @@ def test_with_room_it_goes_on_and_memory_was_always_the_file(filled_up: dict[str
 @pytest.fixture(scope="module")
 def overlapped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What clients are told that change and read while there is no room for files, and while the file is away."""
-    path = tmp_path_factory.mktemp("overlap") / "state.db"
-    done = subprocess.run([*PROGRAM, "overlap", str(path)], capture_output=True, check=True, timeout=120)
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    return said("overlap", tmp_path_factory.mktemp("overlap") / "state.db")
 
 
 FAILS = "500 ServerException"

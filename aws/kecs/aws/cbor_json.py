@@ -10,9 +10,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
+from kecs.aws import tables
 from kecs.aws.cbor import CborError, Instant, Item, dumps, loads
 
 type Shape = Mapping[str, str] | list[str]
@@ -24,7 +24,7 @@ _WORDS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 @cache
 def _services() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads((Path(__file__).with_name("data") / "cbor.json").read_bytes())
+    table: dict[str, Any] = json.loads(tables.read("cbor.json"))
     services: dict[str, Any] = table["services"]
     return services
 

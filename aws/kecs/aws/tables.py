@@ -50,7 +50,8 @@ class Tables:
     by_action: dict[str, tuple[str, ...]]
 
 
-def _read(name: str) -> bytes:
+def read(name: str) -> bytes:
+    """Return a file of the package's data."""
     return (Path(__file__).with_name("data") / name).read_bytes()
 
 
@@ -64,7 +65,7 @@ def _index(pairs: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 @cache
 def tables() -> Tables:
     """Return the core table, indexed."""
-    core: Core = json.loads(_read("core.json"))
+    core: Core = json.loads(read("core.json"))
     services = core["services"]
     actions = {service: frozenset(names.split()) for service, names in core["actions"].items()}
     return Tables(
@@ -83,5 +84,5 @@ def tables() -> Tables:
 @cache
 def rest_lines() -> dict[str, str]:
     """Return, for each REST service, its operations as lines `METHOD PATH[?QUERY] [HEADERS] NAME`."""
-    lines: dict[str, str] = json.loads(_read("rest.json"))
+    lines: dict[str, str] = json.loads(read("rest.json"))
     return lines
