@@ -222,7 +222,7 @@ class Stage:
 
     def evict(self) -> None:
         """Make room."""
-        self._each(Session.evict)
+        self._each(lambda session: session.abort("evicted"))
 
     def drain(self) -> None:
         """Let sessions end as in a drain."""

@@ -374,6 +374,8 @@ class Load:
         """Assert that no answer was wrong, nothing hung or failed in another way, and nothing was done twice."""
         bad = [one for one in self.outcomes if one.kind not in {"ok", *allowed}]
         assert not bad, (bad[:5], self.world.failures())
+        hung = [one for one in self.outcomes if one.ended - one.began >= PATIENCE_S]
+        assert not hung, hung
         repeated = {
             key: count
             for key, count in self.world.journal().items()

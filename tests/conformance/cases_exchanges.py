@@ -67,7 +67,8 @@ def _refusal(status: bytes, *, body: bytes = b"") -> Case:
 
 EXPECT: Final = Group(
     title="Expect: 100-continue",
-    about="The backend decides whether it wants the body: its 100 reaches the client, or what it says instead.",
+    about="The backend decides whether it wants the body: its 100 reaches the client, or what it says instead. One"
+    " that says nothing for `continueTimeout` has agreed.",
     cases=(
         Case(
             name="100, then the body",
@@ -92,6 +93,21 @@ EXPECT: Final = Group(
                 arrives(_CHUNKS_EXPECTED + b"3\r\nabc\r\n0\r\nX-S: 1\r\n\r\n"),
                 *back(OK),
                 *_MORE,
+            ),
+        ),
+        Case(
+            name="nothing: the proxy says 100 in its place",
+            steps=(
+                *same(_EXPECTS),
+                gets(_CONTINUE),
+                answers(_CONTINUE),
+                *same(b"hello"),
+                answers(_CONTINUE),
+                *back(OK),
+                *_MORE,
+            ),
+            differs=_looked_at(
+                sends(_EXPECTS), gets(_CONTINUE), sends(b"hello"), arrives(_EXPECTS + b"hello"), *back(OK), *_MORE
             ),
         ),
         _refusal(b"417 Expectation Failed"),

@@ -323,6 +323,19 @@ INTERIM: Final = Group2(
             ),
         ),
         Case2(
+            name="Expect: 100-continue, and nothing",
+            steps=(
+                asks(b"PUT", b"/k", (b"expect", b"100-continue"), (b"content-length", b"5"), end=False),
+                arrives(request(b"PUT /k", b"expect: 100-continue", b"content-length: 5")),
+                informed(100),
+                sends_data(b"hello", end=True),
+                arrives(b"hello"),
+                answers(OK),
+                *_OK,
+                *_AGAIN,
+            ),
+        ),
+        Case2(
             name="Expect: 100-continue, and 403",
             steps=(
                 asks(b"PUT", b"/k", (b"expect", b"100-continue"), (b"content-length", b"5"), end=False),

@@ -39,6 +39,8 @@ from kecs.sidecar.engine_origin import read_mark
 
 _HEAD_MAX = 65536
 _BACK = "engine"
+_SILENCE_S = 2.0
+"""Longer than a backend that is to be the first to speak may need here."""
 
 
 @dataclass
@@ -107,7 +109,13 @@ class Lab:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        limits = {"head_bytes_max": _HEAD_MAX, "head_fields_max": 1000, "peek_timeout_s": PATIENCE_S, **self._limits}
+        limits = {
+            "head_bytes_max": _HEAD_MAX,
+            "head_fields_max": 1000,
+            "peek_timeout_s": PATIENCE_S,
+            "continue_timeout_s": _SILENCE_S,
+            **self._limits,
+        }
         contexts = Contexts(lambda names: self._intermediate.mint(names, datetime.now(UTC)))
         relay = Relay(self.decider, contexts=contexts, config=RelayConfig(**limits))
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)

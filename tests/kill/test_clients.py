@@ -7,7 +7,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from kill_lab import AWS, Load, Outcome, World, a_name, answer_to, kept, tell
+from kill_lab import AWS, PATIENCE_S, Load, Outcome, World, a_name, answer_to, kept, tell
 
 
 def sdk(load: Load, luck: random.Random) -> None:
@@ -16,6 +16,7 @@ def sdk(load: Load, luck: random.Random) -> None:
     settings = Config(
         proxies={"https": f"http://{world.host}:{AWS}"},
         retries={"total_max_attempts": 1},
+        read_timeout=PATIENCE_S,
         s3={"payload_signing_enabled": False},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

@@ -228,6 +228,8 @@ class Relay(Section):
     """Seconds from a request's first byte to the end of its head; then it is answered 408."""
     body_timeout: Seconds = 120.0
     """Seconds without a byte of a request's body."""
+    continue_timeout: Seconds = 0.5
+    """Seconds that the emulator may leave a client waiting to be told to go on (Expect: 100-continue)."""
     idle_timeout: Seconds = 350.0
     """Seconds a kept connection may be without a request."""
     connect_timeout: Seconds = 5.0

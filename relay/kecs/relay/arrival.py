@@ -134,10 +134,6 @@ class Arrival:
         if self._deadline and now >= self._deadline:
             self.abort(Limit.HANDSHAKE)
 
-    def evict(self) -> None:
-        """Make room for a newer connection."""
-        self.abort("evicted")
-
     def abort(self, reason: str, *, reset: bool = True) -> None:
         """Reset the client, or end in order: an alert of TLS may be on its way to it."""
         if self._over:

@@ -19,6 +19,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "head_timeout_s": _TIME,
     "idle_timeout_s": _TIME,
     "body_timeout_s": _TIME,
+    "continue_timeout_s": _TIME,
     "connect_timeout_s": _TIME,
     "dial_timeout_s": _TIME,
     "first_byte_timeout_s": _TIME,
@@ -55,6 +56,11 @@ class RelayConfig:
     """A kept connection without a request. AWS's own load balancers keep 350 s."""
     body_timeout_s: float = 120.0
     """Without a byte of the request body."""
+    continue_timeout_s: float = 0.5
+    """For a backend's word on a request whose client waits for it (Expect: 100-continue); then the relay says 100.
+
+    Clients that go on by themselves wait for about a second.
+    """
     connect_timeout_s: float = 5.0
     """To a backend."""
     dial_timeout_s: float = 60.0

@@ -47,8 +47,8 @@ class Drained:
 
 
 class _Evictable(Protocol):
-    def evict(self) -> None:
-        """End to make room."""
+    def abort(self, reason: str) -> None:
+        """End at once."""
 
 
 @dataclass(slots=True)
@@ -187,7 +187,7 @@ class Relay:
         for arrival in list(self._arrivals.values()):
             arrival.abort("closed")
         for session in list(self._sessions):
-            session.abort()
+            session.abort("closed")
         for tunnel in list(self._passing):
             tunnel.close()
         self._pool.close()
@@ -225,7 +225,7 @@ class Relay:
             own = self._own[listener.origin]
             while len(own) >= listener.room:
                 self.counters["own_connections_evicted"] += 1
-                own[next(iter(own))].evict()
+                own[next(iter(own))].abort("evicted")
             own[connection.number] = arrival
             return True
         entry = self.occupancy.enter(connection.number, connection.client.host)

@@ -16,7 +16,7 @@ from kecs.relay.showing import Showing
 from kecs.relay.states import QUIET, State
 from kecs.relay.stream import HIGH_WATER, LOW_WATER, CrashError, Stream
 from kecs.relay.templates import RequestReader
-from kecs.relay.transfer import Means, Transfer
+from kecs.relay.transfer import CONTINUE, Means, Transfer
 
 _KEEP: Final = ((b"Connection", b"keep-alive"),)
 _CLOSE: Final = ((b"Connection", b"close"),)
@@ -185,8 +185,8 @@ class Session:
             self._showing = Showing(request.body, wanted)
             self._state = State.SHOW
             self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
-            if request.expects_continue and not request.http_1_0:
-                self.respond(b"HTTP/1.1 100 Continue\r\n\r\n")  # the decision needs the body
+            if request.expects_continue:
+                self.respond(CONTINUE)  # the decision needs the body
         else:
             exchange.body_whole = request.body.done
             self._decide(b"")
@@ -218,7 +218,7 @@ class Session:
         self._state = State.WAIT if self._body.done else State.BODY
         self.deadline = 0.0 if self._body.done else self._means.loop.time() + self._means.config.body_timeout_s
         if isinstance(decision, Answer):
-            self._answer(decision, keep_alive=not request.expects_continue or self._body.done)
+            self._answer(decision)
             return
         if decision.body is not None and not exchange.body_whole:  # the rest would be taken for a request
             raise RuntimeError("a body was replaced that had not been shown whole")
@@ -345,18 +345,14 @@ class Session:
             self._stream.abort()
             self._end(failure.value)
             return
-        request = self._request
-        waits = request is not None and request.expects_continue and self._state is State.BODY
-        self._answer(self._means.decider.failed(exchange, failure, detail), keep_alive=not waits, reason=failure.value)
+        self._answer(self._means.decider.failed(exchange, failure, detail), reason=failure.value)
 
     def _overloaded(self, exchange: Exchange, limit: Limit) -> None:
         """Answer that there is no room: at once, since a client that waits would only make it worse."""
         self._means.counters[Limit.REQUESTS] += limit is Limit.REQUESTS
         answer = self._means.decider.failed(exchange, Failure.OVERLOAD, limit)
         exchange.reason = limit
-        request = self._request
-        waits = request is not None and request.expects_continue and self._state is State.BODY
-        self._answer(answer, keep_alive=self._limit is None and not waits, reason=limit)
+        self._answer(answer, keep_alive=self._limit is None, reason=limit)
 
     def switch(self, upstream: Stream, first: bytes) -> None:
         """Join client and upstream for good."""
@@ -370,10 +366,12 @@ class Session:
         self._in.clear()
         self.joined = Joined(self._stream, upstream, self._end, first=rest)
 
-    def _answer(self, answer: Answer, *, keep_alive: bool, reason: str = "") -> None:
+    def _answer(self, answer: Answer, *, keep_alive: bool = True, reason: str = "") -> None:
         """Send a response of our own, then go on or close."""
         exchange, request = self._exchange, self._request
         method = b"" if request is None else request.head.method
+        if request is not None and request.expects_continue and self._state is State.BODY:
+            keep_alive = False  # what comes next is the body or a request: nobody knows
         head, body = answers.spell(answer, method=method, closing=self.closing_fields(keep_alive=keep_alive))
         self.respond(head + body)
         if exchange is not None:
@@ -489,10 +487,6 @@ class Session:
         self.leaving = True
         self.deadline = self._means.loop.time() + self._means.config.head_timeout_s
 
-    def evict(self) -> None:
-        """Make room for a newer connection."""
-        self._end("evicted")
-
     def crash(self, fault: Exception) -> None:
         """End for a fault of ours."""
         self._stream.crash(fault)
@@ -500,22 +494,13 @@ class Session:
     def check(self, now: float) -> None:
         """Act on deadlines that have passed."""
         try:
-            self._check(now)
+            if not self._stream.closed:
+                self._check(now)
         except Exception as fault:  # noqa: BLE001 - of the decider: this connection ends, the others do not
             self.crash(fault)
 
     def _check(self, now: float) -> None:
-        fast = self._fast
-        if fast is not None and fast.missing:
-            self._stream.look()
-            self._continue()
-        elif fast is not None:
-            fast.let_go()
-        if self._stream.closed:
-            return
-        if fast is not None and fast.under_way:
-            if now >= fast.deadline:
-                self._upstream_expired(fast.leave())
+        if self._fast is not None and self._check_fast(self._fast, now):
             return
         transfer = self._transfer
         waiting = self._state is State.WAIT or self._held
@@ -527,6 +512,20 @@ class Session:
                 self._upstream_expired(transfer)
         elif self.deadline and now >= self.deadline:
             self._expired()
+        elif transfer is not None:
+            transfer.invite(now)
+
+    def _check_fast(self, fast: FastPath, now: float) -> bool:
+        """Act on what goes the fast way; say whether that was all there is to do."""
+        if fast.missing:
+            self._stream.look()
+            self._continue()
+        else:
+            fast.let_go()
+        under_way = fast.under_way and not self._stream.closed
+        if under_way and now >= fast.deadline:
+            self._upstream_expired(fast.leave())
+        return under_way or self._stream.closed
 
     def _upstream_expired(self, transfer: Transfer) -> None:
         """Nothing came from the upstream for too long; but it may be the client who does not take it."""
@@ -565,9 +564,9 @@ class Session:
             self._state = State.SHOW
             self._refuse(status, detail, limit)
 
-    def abort(self) -> None:
+    def abort(self, reason: str) -> None:
         """End at once."""
-        self._end("aborted")
+        self._end(reason)
 
     def _abandon(self) -> None:
         transfer, self._transfer = self._transfer, None

@@ -19,12 +19,14 @@ from kecs.relay.templates import ResponseReader
 from kecs.relay.upstream import Connecting, Pool
 
 _INTERIM_MAX: Final = 16
+_CONTINUE: Final = 100
 _SWITCHING: Final = 101
 _OK: Final = 200
 _HEAD_MAX: Final = 262144
 _HTTP: Final = b"HTTP/1."
 _WHOLE_MAX: Final = 65536
 """Answers of a length up to this are told when they are there whole; longer ones as they come."""
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """May be asked twice (RFC 9110 section 9.2.1)."""
 
@@ -74,8 +76,8 @@ class Transfer:
 
     __slots__ = (
         "_alone", "_body", "_client", "_connecting", "_corked", "_ended", "_finished", "_forward", "_head", "_interim",
-        "_keep_client", "_means", "_method", "_request", "_response", "_reused", "_rewriting", "_searched", "_sent",
-        "_stream", "_whole", "_wrote_chunks", "answered", "deadline", "exchange",
+        "_invited", "_invites_at", "_keep_client", "_means", "_method", "_request", "_response", "_reused",
+        "_rewriting", "_searched", "_sent", "_stream", "_whole", "_wrote_chunks", "answered", "deadline", "exchange",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, exchange: Exchange, request: Request, forward: Forward) -> None:
@@ -103,6 +105,10 @@ class Transfer:
         self._keep_client = True
         self._wrote_chunks = False
         self._interim = 0
+        self._invites_at = 0.0
+        """When the client is told to go on with its body, if nobody has told it and it has not begun."""
+        self._invited = False
+        """It was told so."""
         self._ended = False
         """The request is complete."""
         self._finished = False
@@ -162,6 +168,18 @@ class Transfer:
         """Note that the request is complete."""
         self._ended = True
 
+    def invite(self, now: float) -> None:
+        """Say 100 for a backend that has left a client waiting with its body. Any server may: RFC 9110 section 15.2.1.
+
+        Not every client goes on by itself after a while, as section 10.1.1 wants it to: botocore waits for its whole
+        read timeout when TLS session tickets, which it takes for the beginning of an answer, have come before.
+        """
+        due = self._invites_at and now >= self._invites_at
+        if due and not (self._invited or self.exchange.request_bytes or self._response):
+            self._invited = True
+            self._means.counters["continue_said"] += 1
+            self._client.respond(CONTINUE)
+
     def pause(self, *, full: bool) -> None:
         """Slow the upstream down while the client does not take what it gets."""
         if self._stream is not None:
@@ -206,6 +224,8 @@ class Transfer:
         self._stream = stream
         stream.owner = self
         self._wait_for_answer()
+        if self._request.expects_continue:
+            self._invites_at = self._means.loop.time() + self._means.config.continue_timeout_s
         if not self._corked:
             stream.write(bytes(self._sent or b""))
         if not self._reused:
@@ -261,7 +281,7 @@ class Transfer:
             if response.head.status >= _OK:
                 self._begin(response, data)
                 return
-            if not self._pass_interim(raw):
+            if not self._pass_interim(raw, response.head.status):
                 return
         self._head += data
         self._wait_for_head()
@@ -274,14 +294,15 @@ class Transfer:
         elif self._searched > _HEAD_MAX:
             self._fail(Failure.INVALID, "the response head has no end")
 
-    def _pass_interim(self, raw: bytes) -> bool:
+    def _pass_interim(self, raw: bytes, status: int) -> bool:
         """Pass a 100 or 103 on; say whether more may follow."""
         self._interim += 1
         if self._interim > _INTERIM_MAX:
             self._fail(Failure.INVALID, "too many interim responses")
             return False
-        if not self._client.http_1_0:
+        if not (self._client.http_1_0 or (status == _CONTINUE and self._invited)):
             self._client.respond(raw)
+        self._invited |= status == _CONTINUE
         self._wait_for_answer()
         return True
 
