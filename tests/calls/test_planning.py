@@ -23,7 +23,7 @@ from kecs.relay.plans import AnswerPlan, RequestPlan, plan_answer, plan_request
 from kecs.sidecar.decider import SidecarDecider
 
 FIELDS_MAX = 60
-CALM = settings(deadline=None, suppress_health_check=list(HealthCheck))
+CALM = settings(suppress_health_check=list(HealthCheck))
 KEY = "AKIDEXAMPLE/20260101/eu-west-1/{}/aws4_request"
 SIGNED = "AWS4-HMAC-SHA256 Credential=" + KEY + ", SignedHeaders=host;x-amz-date, Signature=0123"
 SIGNED_4A = "AWS4-ECDSA-P256-SHA256 Credential=AKIDEXAMPLE/20260101/{}/aws4_request, SignedHeaders=host, Signature=30"

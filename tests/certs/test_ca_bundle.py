@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from certs_lab import PERMITTED
 from cryptography import x509
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kecs.certs.authority import certificate_pem, issue_root
@@ -79,7 +79,6 @@ class Replica:
     unwanted: dict[str, float] = field(default_factory=dict)
 
 
-@settings(deadline=None)
 @given(
     steps=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["round", "hear"])), max_size=40),
     late=st.integers(0, 2),

@@ -84,7 +84,7 @@ class Run:
             self.see()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(asking | rounds | others | times, max_size=25))
 def test_every_running_pod_verifies_what_is_served(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, object, object]]

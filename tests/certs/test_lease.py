@@ -239,7 +239,7 @@ def test_letting_go_of_what_another_has_changes_nothing(api: ApiServer, kube: Ku
     assert first.failure
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     acts=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["step", "cut", "restart", "wait"])), max_size=60),
     rates=st.tuples(*[st.floats(0.9, 1.1)] * 3),

@@ -189,7 +189,7 @@ class Rotations(RuleBasedStateMachine):
             assert authority.bundle[0] == authority.root
 
 
-Rotations.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+Rotations.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 TestRotations = Rotations.TestCase
 
 

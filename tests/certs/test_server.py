@@ -294,7 +294,7 @@ def test_it_ends_at_once_when_told(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]),
     path=st.sampled_from(["/v1/intermediate", "/v1/authority", "/", "/v1/%00", "/docs", "/openapi.json"]),
@@ -313,7 +313,7 @@ def test_whatever_is_sent_is_the_senders_fault(
     assert response.status < 500
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=400))
 def test_bytes_that_are_no_http(lab: Lab, garbage: bytes) -> None:
     context = ssl.create_default_context(cadata=lab.state.authority.bundle_pem.decode())

@@ -250,7 +250,7 @@ AMBIGUOUS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example({"\n\x85": "a\x85b", "a": "\n\u2028\u2029\n"})
 @given(st.dictionaries(st.text(max_size=5) | AMBIGUOUS, VALUES | AMBIGUOUS, max_size=4))
 def test_what_is_written_is_read_as_it_was(value: dict[str, Any]) -> None:
@@ -260,7 +260,7 @@ def test_what_is_written_is_read_as_it_was(value: dict[str, Any]) -> None:
     assert yaml.safe_load(text) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("-#.:{}[]ab \n\r\t%&*!|>'\"\\", max_size=40))
 def test_any_text_is_kept_or_refused(text: str) -> None:
     try:

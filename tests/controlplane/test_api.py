@@ -395,7 +395,7 @@ TARGETS = st.sampled_from([f"{TARGET}.{name}".encode() for name in shapes.operat
 PATHS = st.sampled_from(["/", "/v1/ListTasks", f"/service/{TARGET}/operation/RunTask"]) | st.text(max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(METHODS, PATHS, st.lists(st.tuples(NAMES, st.binary(max_size=40) | TARGETS), max_size=3), st.binary(max_size=60))
 def test_any_bytes_get_an_answer_of_ours(
     method: str, path: str, fields: list[tuple[bytes, bytes]], body: bytes

@@ -83,7 +83,7 @@ def test_what_can_not_be_read(expression: str) -> None:
     assert raised.value.code == "InvalidParameterException"
 
 
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.text("attribue:x == !~&|()[],'\" notinexs1."))
 def test_any_text_is_a_query_or_refused(expression: str) -> None:
     try:

@@ -225,7 +225,7 @@ def documents(draw: st.DrawFn) -> Json:
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_what_is_described_is_registered_as_the_same(document: Json) -> None:
     lab = EcsLab()

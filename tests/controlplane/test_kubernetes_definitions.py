@@ -133,7 +133,7 @@ def definitions(draw: st.DrawFn) -> Json:
 LAUNCHES = st.sampled_from(["EC2", "FARGATE"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(definitions(), LAUNCHES, st.sampled_from(["sidecar", "disabled"]))
 def test_a_definition_that_is_taken_becomes_a_pod_that_is(request: Json, launch_type: str, proxy: str) -> None:
     lab = EcsLab()

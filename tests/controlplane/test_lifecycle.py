@@ -270,7 +270,7 @@ _definitions = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(definition=_definitions, happenings=st.lists(_happening, max_size=12))
 def test_whatever_is_seen_a_life_only_goes_forward(definition: Any, happenings: list[Any]) -> None:
     life = Life(definition)

@@ -110,7 +110,7 @@ def changed(good: Any, other: Any, chance: Random) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), chance=st.randoms(use_true_random=False))
 def test_no_request_that_the_model_allows_breaks_an_operation(
     name: str, data: st.DataObject, chance: Random, calls: Mapping[str, list[probes.Call]]

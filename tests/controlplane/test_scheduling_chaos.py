@@ -66,7 +66,7 @@ ACTS: Mapping[str, Callable[[ServiceLab], None]] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(acts=st.lists(st.sampled_from(sorted(ACTS)), max_size=30))
 def test_a_service_survives_everything(acts: list[str]) -> None:
     lab = ServiceLab()

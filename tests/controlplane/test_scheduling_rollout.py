@@ -275,7 +275,7 @@ def is_sure(lab: ServiceLab, task: Task, primary: str) -> bool:
     return task.deployment_id != primary or task.started_at + scheduling_limits.SETTLED_AFTER <= lab.api.now
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     desired=st.integers(0, 9),
     least=st.integers(0, 100),

@@ -149,7 +149,7 @@ def test_pages_of_what_is_in_order_hold_when_records_change() -> None:
     assert (third, token) == ([9], None)
 
 
-CALM = settings(deadline=None, suppress_health_check=list(HealthCheck))
+CALM = settings(suppress_health_check=list(HealthCheck))
 CHANGES = st.lists(
     st.builds(
         lambda puts, deletes: Changes(

@@ -489,7 +489,6 @@ class Restarts(RuleBasedStateMachine):
 Restarts.TestCase.settings = settings(
     max_examples=8,
     stateful_step_count=8,
-    deadline=None,
     suppress_health_check=list(HealthCheck),  # a machine that is busy makes no record wrong
 )
 TestRestarts = Restarts.TestCase

@@ -36,7 +36,7 @@ def refused(error: ApiError, *, protocol: str = "json") -> Answer:
 
 @pytest.mark.parametrize("protocol", shapes.PROTOCOLS)
 @pytest.mark.parametrize("name", shapes.operation_names())
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_botocore_reads_what_was_told(name: str, protocol: str, data: st.DataObject) -> None:
     body = data.draw(shapes.values(shapes.output_of(name)))
@@ -50,7 +50,7 @@ def test_botocore_reads_what_was_told(name: str, protocol: str, data: st.DataObj
 @pytest.mark.parametrize("protocol", shapes.PROTOCOLS)
 @pytest.mark.parametrize("code", EXCEPTIONS)
 @given(message=st.text(st.characters(codec="utf-8"), min_size=1), members=st.lists(st.text(max_size=5), max_size=3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_botocore_reads_every_exception(code: str, protocol: str, message: str, members: list[str]) -> None:
     more: dict[str, Any] = {"resourceIds": members} if code == "ConflictException" else {}
     answer = refused(ApiError(code, message, **more), protocol=protocol)

@@ -231,7 +231,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("name", shapes.operation_names())
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_document_is_parameters_or_an_error(name: str, data: st.DataObject) -> None:
     members = sorted(shapes.input_of(name).members)

@@ -26,7 +26,7 @@ def signed(region: str, key: str = "test") -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("protocol", shapes.PROTOCOLS)
 @pytest.mark.parametrize("name", shapes.operation_names())
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_botocore_serialises_is_read_as_it_was_given(name: str, protocol: str, data: st.DataObject) -> None:
     params = data.draw(shapes.values(shapes.input_of(name)))

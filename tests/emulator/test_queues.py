@@ -227,7 +227,7 @@ class SameCalls(RuleBasedStateMachine):
 
 
 TestSameCalls = SameCalls.TestCase
-TestSameCalls.settings = settings(deadline=None, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+TestSameCalls.settings = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def messages_alive() -> int:

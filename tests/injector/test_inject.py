@@ -256,7 +256,7 @@ def without_ours(container: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in container.items() if key not in {"env", "volumeMounts"}}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(pod=PODS, mode=st.sampled_from(["sidecar", "environment"]), dns=st.booleans())
 def test_any_pod_is_patched_once_changed_in_two_keys_and_taken_back_whole(
     pod: dict[str, Any],
@@ -288,7 +288,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     pod=maybe(
         metadata=JSON,

@@ -17,7 +17,7 @@ def chunked(parts: list[bytes], trailers: bytes = b"") -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n" + trailers + b"\r\n"
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(pieces, st.lists(st.integers(1, 60), max_size=20), st.binary(max_size=20))
 def test_a_chunked_body_ends_where_it_ends(parts: list[bytes], cuts: list[int], after: bytes) -> None:
     body = chunked(parts, b"X-Sum: 1\r\n")
@@ -36,7 +36,7 @@ def test_a_chunked_body_ends_where_it_ends(parts: list[bytes], cuts: list[int], 
     assert bytes(tracker.shown) == b"".join(parts)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 1000), st.lists(st.binary(max_size=300), max_size=20))
 def test_a_body_of_known_length(length: int, parts: list[bytes]) -> None:
     tracker = Length(length)
@@ -78,14 +78,14 @@ def test_endless_trailers_are_refused() -> None:
         Chunked().take(b"0\r\n" + b"X: y\r\n" * 10_000)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_any_chunks_are_a_count_or_our_error(data: bytes) -> None:
     with contextlib.suppress(ProtocolError):
         assert 0 <= Chunked().take(data) <= len(data)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_any_head_is_a_request_or_our_error(data: bytes) -> None:
     raw = b"GET / HTTP/1.1\r\nHost: a\r\n" + data.replace(b"\r\n\r\n", b"") + b"\r\n\r\n"

@@ -14,7 +14,7 @@ from kecs.relay.framing import Body, Chunked, Length, UntilClose
 
 _NEXT: Final = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n"
 _SHOWN: Final = 1 << 16
-_AT_LEISURE: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_AT_LEISURE: Final = settings(suppress_health_check=[HealthCheck.too_slow])
 
 _EXTENSION: Final = st.sampled_from([b"", b";a", b";a=b", b';a="b;c"', b";a=b;c=d", b";" + b"x" * 40])
 _TRAILER: Final = st.sampled_from([b"X-Sum: 1\r\n", b"x-b:\r\n", b"X-C: \t a, b \r\n", b"X-D: \xff\r\n"])

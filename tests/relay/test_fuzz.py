@@ -16,7 +16,7 @@ from kecs.core.errors import ProtocolError
 from kecs.relay import framing, peek
 from kecs.relay.framing import Chunked
 
-OFTEN = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+OFTEN = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 TOOL = 4
 
 

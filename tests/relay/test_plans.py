@@ -110,7 +110,7 @@ def requests(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @given(requests(), decisions)
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_a_planned_request_is_what_it_would_have_been(given_heads: tuple[bytes, bytes], decision: Decision) -> None:
     taught, raw = given_heads
     try:
@@ -140,7 +140,7 @@ def answers(draw: st.DrawFn) -> tuple[bytes, bytes]:
 @given(
     answers(), rewritings, st.builds(request_plan, st.sampled_from([b"GET", b"HEAD", b"PUT"]), keep_alive=st.booleans())
 )
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_a_planned_answer_is_what_it_would_have_been(
     given_heads: tuple[bytes, bytes], rewriting: Rewriting, plan: RequestPlan
 ) -> None:

@@ -97,7 +97,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield running
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(messages, min_size=1, max_size=4), st.lists(st.integers(1, 400), min_size=1, max_size=12), st.booleans()
 )
