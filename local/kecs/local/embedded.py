@@ -27,7 +27,7 @@ class Embedded:
         self._listener = listener
         self._account = account
         self._tell = tell
-        self._row = restarts.Row()
+        self._streak = restarts.Streak()
         self._ready_at: float | None = None
         self._due: float | None = None
         """When it is started again; None while there is a process."""
@@ -81,11 +81,11 @@ class Embedded:
         return True
 
     def _ended(self, now: float, how: str) -> bool:
-        self._row = self._row.after(0.0 if self._ready_at is None else now - self._ready_at)
-        if self._row.wait_s is None:
+        self._streak = self._streak.after(0.0 if self._ready_at is None else now - self._ready_at)
+        if self._streak.wait_s is None:
             return False
-        self._due = now + self._row.wait_s
-        self._tell(restarts.told("emulator", how, self._row))
+        self._due = now + self._streak.wait_s
+        self._tell(restarts.told("emulator", how, self._streak))
         return True
 
     def _see_ready(self, now: float) -> None:

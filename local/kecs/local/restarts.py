@@ -6,11 +6,11 @@ from typing import Final, Self
 WAITS_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Before the first start in a row, the second, and so on. Calls wait meanwhile: longer would be no answer to them."""
 STEADY_S: Final = 60.0
-"""Who was up that long before it ended begins a new row."""
+"""Who was up that long before it ended begins a new streak."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Streak:
     """Ends by itself that followed each other."""
 
     ends: int = 0
@@ -25,10 +25,10 @@ class Row:
         return WAITS_S[self.ends - 1] if self.ends <= len(WAITS_S) else None
 
 
-def told(name: str, how: str, row: Row) -> str:
+def told(name: str, how: str, streak: Streak) -> str:
     """Say that it has ended and is started again, which start in a row that is, and what is lost by it."""
-    when = f" in {row.wait_s:g} s" if row.wait_s else ""
-    which = f" ({row.ends} of {len(WAITS_S)} in a row)" if row.ends > 1 else ""
+    when = f" in {streak.wait_s:g} s" if streak.wait_s else ""
+    which = f" ({streak.ends} of {len(WAITS_S)} in a row)" if streak.ends > 1 else ""
     return (
         f"the {name} {how} and is started again{when}{which}:"
         " buckets, queues, tables, whatever it held in memory, are lost; the state of ECS is kept"
