@@ -143,7 +143,8 @@ def test_100_continue_is_the_backends_to_say() -> None:
 def test_a_refusal_instead_of_100_continue_ends_the_connection() -> None:
     """Nobody knows whether the body still comes: the next request must not be taken for it."""
     said = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
-    with server(answering(said)) as address, Lab(script(address)) as lab:
+    config = RelayConfig(peek_timeout_s=5, continue_timeout_s=PATIENCE_S)
+    with server(answering(said)) as address, Lab(script(address), config) as lab:
         answer = ask(lab, b"PUT / HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
     assert answer == b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
 

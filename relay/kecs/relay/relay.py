@@ -187,7 +187,7 @@ class Relay:
         for arrival in list(self._arrivals.values()):
             arrival.abort("closed")
         for session in list(self._sessions):
-            session.abort("closed")
+            session.abort("aborted")
         for tunnel in list(self._passing):
             tunnel.close()
         self._pool.close()

@@ -106,9 +106,9 @@ class Transfer:
         self._wrote_chunks = False
         self._interim = 0
         self._invites_at = 0.0
-        """When the client is told to go on with its body, if nobody has told it and it has not begun."""
+        """When the client is told to go on with its body, if it has not begun; 0: it is told nothing."""
         self._invited = False
-        """It was told so."""
+        """It was told so, by us."""
         self._ended = False
         """The request is complete."""
         self._finished = False
@@ -175,8 +175,8 @@ class Transfer:
         read timeout when TLS session tickets, which it takes for the beginning of an answer, have come before.
         """
         due = self._invites_at and now >= self._invites_at
-        if due and not (self._invited or self.exchange.request_bytes or self._response):
-            self._invited = True
+        if due and not (self.exchange.request_bytes or self._response):
+            self._invites_at, self._invited = 0.0, True
             self._means.counters["continue_said"] += 1
             self._client.respond(CONTINUE)
 
@@ -204,7 +204,7 @@ class Transfer:
     def _dial(self) -> None:
         self._reused = self._corked = False
         self._means.counters["upstream_dialled"] += 1
-        self.deadline = 0.0  # the dialling has its own
+        self.deadline = self._invites_at = 0.0  # the dialling has its own
         self._connecting = self._means.pool.dial(self._forward.upstream, self._connected)
 
     def _connected(self, result: Stream | OSError) -> None:
@@ -224,7 +224,7 @@ class Transfer:
         self._stream = stream
         stream.owner = self
         self._wait_for_answer()
-        if self._request.expects_continue:
+        if self._request.expects_continue and not self._invited:
             self._invites_at = self._means.loop.time() + self._means.config.continue_timeout_s
         if not self._corked:
             stream.write(bytes(self._sent or b""))
@@ -300,9 +300,10 @@ class Transfer:
         if self._interim > _INTERIM_MAX:
             self._fail(Failure.INVALID, "too many interim responses")
             return False
+        if status == _CONTINUE:
+            self._invites_at = 0.0
         if not (self._client.http_1_0 or (status == _CONTINUE and self._invited)):
             self._client.respond(raw)
-        self._invited |= status == _CONTINUE
         self._wait_for_answer()
         return True
 
