@@ -1,7 +1,13 @@
-"""GetCallerIdentity has the forms of AWS's answers, for keys that moto made and for those that it never saw."""
+"""GetCallerIdentity has the forms of AWS's answers, for keys that moto made and for those that it never saw.
 
+Whose key it is is found as moto finds it.
+"""
+
+import moto.iam.models as moto_iam
 import pytest
 from emulator_lab import Emulator
+
+from kecs.emulator.callers import account_of
 
 ACCOUNT = "000000000000"
 
@@ -32,3 +38,15 @@ def test_a_user_that_was_made(emulator: Emulator, name: str) -> None:
     made = iam.create_access_key(UserName=name)["AccessKey"]
     keys = {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
     assert emulator.client("sts", keys=keys).get_caller_identity()["Arn"] == arn
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn"])
+def test_whose_key_it_is_is_found_without_making_anything(name: str, partition: str) -> None:
+    account = f"{int(name[-8:], 16) % 10**12:012}"
+    accounts = moto_iam.iam_backends[account]
+    accounts[partition].create_user(partition, name)
+    key = accounts[partition].create_access_key(name).access_key_id
+    assert [account_of(one) for one in (key, "nobody's")] == [account, moto_iam.DEFAULT_ACCOUNT_ID]
+    assert list(accounts) == [partition]
+    assert [moto_iam.get_account_id_from(one) for one in (key, "nobody's")] == [account, moto_iam.DEFAULT_ACCOUNT_ID]
+    assert len(accounts) > 1, "moto looks no longer into every partition: nothing is to be mended"

@@ -1,7 +1,11 @@
-"""Who calls, where moto does not know the key: it would name itself. AWS's own answers have the forms given here."""
+"""Who calls: whose key it is, and what moto, which would name itself, says of one that nobody made.
+
+AWS's own answers have the forms given here.
+"""
 
 from typing import Any, Final
 
+import moto.iam.models
 import moto.sts.models
 from moto.utilities.utils import get_partition
 
@@ -16,6 +20,23 @@ def identity(access_key: str, account: str, partition: str) -> tuple[str, str]:
     if access_key.startswith(_TEMPORARY):
         return f"AROA{access_key[4:]}:{_ROLE}", f"arn:{partition}:sts::{account}:assumed-role/{_ROLE}/{_ROLE}"
     return account, f"arn:{partition}:iam::{account}:root"
+
+
+def account_of(access_key: str) -> str:
+    """Return the account that has a key, else moto's default one; what nobody has used yet is not made for it."""
+    models: Any = moto.iam.models
+    for account, partitions in list(models.iam_backends.items()):
+        if any(access_key in backend.access_keys for backend in list(partitions.values())):
+            return str(account)
+    return str(models.DEFAULT_ACCOUNT_ID)
+
+
+def mend_iam() -> None:
+    """Mend how moto finds a key's account: its first call would make IAM in every partition, with AWS's policies.
+
+    That took 0.3 s and 25 MB, and as much again for each further account.
+    """
+    moto.iam.models.get_account_id_from = account_of
 
 
 def mend_sts() -> None:

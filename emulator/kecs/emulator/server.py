@@ -13,7 +13,7 @@ from typing import Final
 import uvicorn
 
 from kecs.emulator.app import App
-from kecs.emulator.callers import mend_sts
+from kecs.emulator.callers import mend_iam, mend_sts
 from kecs.emulator.patches import mend_sqs
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -66,6 +66,7 @@ def serve(listener: socket.socket, ready_fd: int | None) -> None:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     mend_sqs()
+    mend_iam()
     mend_sts()
     config = uvicorn.Config(
         App(),
