@@ -43,7 +43,7 @@ format: setup  ## let ruff mend what it can
 
 .cache/botocore: scripts/botocore.lock | setup
 	@rm -rf $@
-	$(VENV_PYTHON) -m uv pip install -q --no-deps --require-hashes --target $@ -r scripts/botocore.lock
+	. scripts/system-roots.sh; $(VENV_PYTHON) -m uv pip install -q --no-deps --require-hashes --target $@ -r scripts/botocore.lock
 
 generate: setup .cache/botocore  ## tables and models from botocore, the chart's schema
 	PYTHONPATH=.cache/botocore $(VENV_PYTHON) scripts/generate_tables.py

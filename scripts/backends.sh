@@ -4,6 +4,7 @@
 # Usage: scripts/backends.sh ministack|localstack ...
 set -eu
 cd "$(dirname "$0")/.."
+. scripts/system-roots.sh
 
 for name in "$@"; do
   lock=tests/matrix/$name.lock

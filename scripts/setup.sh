@@ -4,10 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# Trust what the system trusts: behind a company's proxy its own roots are there.
-if [ -z "${SSL_CERT_FILE:-}" ] && [ -e /etc/ssl/certs/ca-certificates.crt ]; then
-  export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
-fi
+. scripts/system-roots.sh
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'error: %s\n\nhint: %s\n' "$1" "$2" >&2; exit 1; }
