@@ -63,7 +63,8 @@ def test_localstack_is_switched_off_by_variable(text: str) -> None:
         pytest.param("KECS_SERVER_PORT", "http", "is not a whole number", "server.port is whole number", id="number"),
         pytest.param("KECS_SERVER_PORT", "0", "is too small", "the limit is 1", id="small port"),
         pytest.param("KECS_SERVER_PORT", "65536", "is too large", "the limit is 65535", id="large port"),
-        pytest.param("KECS_RELAY_IDLE_TIMEOUT", "-1", "is too small", "the limit is 0", id="negative time"),
+        pytest.param("KECS_RELAY_IDLE_TIMEOUT", "-1", "is too small", "it must be above 0", id="negative time"),
+        pytest.param("KECS_RELAY_IDLE_TIMEOUT", "0", "is too small", "it must be above 0", id="no time"),
         pytest.param(
             "KECS_RELAY_IDLE_TIMEOUT", "soon", "is not a number", "relay.idleTimeout is number", id="time in words"
         ),

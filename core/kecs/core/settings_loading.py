@@ -111,6 +111,14 @@ _SENTENCES: Final[Mapping[str, str]] = {
 }
 
 
+_LIMITS: Final[Mapping[str, str]] = {
+    "ge": "the limit is {:g}",
+    "gt": "it must be above {:g}",
+    "le": "the limit is {:g}",
+    "lt": "it must be below {:g}",
+}
+
+
 def _problem(details: ErrorDetails, considered: Mapping[str, tuple[Given, ...]]) -> Problem:
     path = _path(details["loc"])
     key, winner = KEYS[path], considered[path][0]
@@ -122,8 +130,8 @@ def _problem(details: ErrorDetails, considered: Mapping[str, tuple[Given, ...]])
         hint = f"did you mean {near}?" if near else f"{path} is {key.type_name}"
     elif kind == "value_error":
         sentence, _, hint = str(context["error"]).partition("; ")
-    elif limits := [context[name] for name in ("ge", "gt", "le", "lt") if name in context]:
-        hint = f"the limit is {limits[0]:g}"
+    elif limits := [said.format(context[name]) for name, said in _LIMITS.items() if name in context]:
+        hint = limits[0]
     return Problem(
         message=f"{path} is {shown(details['input'])} (from {winner.origin}): {sentence or details['msg']}",
         hint=hint or f"{path} is {key.type_name}",
