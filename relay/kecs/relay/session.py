@@ -16,7 +16,7 @@ from kecs.relay.showing import Showing
 from kecs.relay.states import QUIET, State
 from kecs.relay.stream import HIGH_WATER, LOW_WATER, CrashError, Stream
 from kecs.relay.templates import RequestReader
-from kecs.relay.transfer import CONTINUE, Means, Transfer
+from kecs.relay.transfer import GO_ON, Means, Transfer
 
 _KEEP: Final = ((b"Connection", b"keep-alive"),)
 _CLOSE: Final = ((b"Connection", b"close"),)
@@ -186,7 +186,7 @@ class Session:
             self._state = State.SHOW
             self.deadline = self._means.loop.time() + self._means.config.body_timeout_s
             if request.expects_continue:
-                self.respond(CONTINUE)  # the decision needs the body
+                self.respond(GO_ON)  # the decision needs the body
         else:
             exchange.body_whole = request.body.done
             self._decide(b"")

@@ -26,7 +26,7 @@ _HEAD_MAX: Final = 262144
 _HTTP: Final = b"HTTP/1."
 _WHOLE_MAX: Final = 65536
 """Answers of a length up to this are told when they are there whole; longer ones as they come."""
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """May be asked twice (RFC 9110 section 9.2.1)."""
 
@@ -178,7 +178,7 @@ class Transfer:
         if due and not (self.exchange.request_bytes or self._response):
             self._invites_at, self._invited = 0.0, True
             self._means.counters["continue_said"] += 1
-            self._client.respond(CONTINUE)
+            self._client.respond(GO_ON)
 
     def pause(self, *, full: bool) -> None:
         """Slow the upstream down while the client does not take what it gets."""
